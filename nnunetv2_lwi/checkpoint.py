@@ -1,0 +1,96 @@
+"""Reading and writing checkpoints: nothing is unpickled, and none is ever half written.
+
+A checkpoint holds plain Python values and CPU tensors only, so that ``torch.load(weights_only=True)`` reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy._core import multiarray
+
+from nnunetv2_lwi.errors import UserError
+
+LWI_KEY = "lwi"
+"""What is ours stands in a checkpoint under this key; everything else is nnU-Net's."""
+
+_NUMPY_SCALARS = [multiarray.scalar, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd")]
+"""What nnU-Net's own checkpoints need beyond tensors and plain values."""
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a checkpoint, made plain, so that at any moment the old one or the new one is whole."""
+    path = Path(path)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(plain(checkpoint), file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint to the CPU without unpickling.
+
+    Raises:
+        UserError: there is none, or it is cut short, or no checkpoint, or holds what cannot be read safely.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}.")
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise UserError(
+            f"{path} cannot be read as a checkpoint, {_reason(error)}. Use another one, or train again."
+        ) from error
+    if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint.get("network_weights")):
+        raise UserError(f"{path} is not a checkpoint of nnU-Net: it holds no network_weights. Use another one.")
+    return checkpoint
+
+
+def on_cpu(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict as CPU tensors, which any machine can load."""
+    return {key: tensor.detach().cpu() for key, tensor in state_dict.items()}
+
+
+def plain(value: Any) -> Any:
+    """numpy's scalars and arrays as Python's numbers and lists, within any nesting of dicts, lists and tuples."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {plain(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(entry) for entry in value)
+    return value
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+
+
+def _reason(error: BaseException) -> str:
+    code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+    if code:
+        return f"for it would run code that is not known to be safe ({code[1]})"
+    return "for it is cut short or no checkpoint at all"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,1 @@
+"""The command ``nnUNetv2_lwi``: one module a subcommand."""

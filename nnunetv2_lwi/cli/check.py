@@ -1,0 +1,61 @@
+"""``nnUNetv2_lwi check``: a step 1 checkpoint against a data set, configuration and fold, without running any of its code."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Names as in nnU-Net's commands."""
+    parser.add_argument("checkpoint", type=Path, help="a checkpoint of nnUNetTrainerLWIInit")
+    parser.add_argument("-d", dest="dataset", required=True, help="data set name or id")
+    parser.add_argument("-c", dest="configuration", default="3d_fullres", help="configuration (default: %(default)s)")
+    parser.add_argument("-f", dest="fold", type=parse_fold, default=0, help="fold (default: %(default)s)")
+    parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Say what the checkpoint is and that it fits.
+
+    Raises:
+        UserError: it does not fit, and why.
+    """
+    target = read_target(arguments.dataset, arguments.plans_name, arguments.configuration, arguments.fold)
+    check_for(arguments.checkpoint, target)
+
+
+def check_for(checkpoint: Path, target: Target) -> None:
+    """Print origin, warnings and verdict.
+
+    Raises:
+        UserError: the checkpoint does not fit the target.
+    """
+    from nnunetv2_lwi.training.suitability import check_step1
+
+    train_cases, val_cases = read_split(target)
+    step1, verdict = check_step1(
+        checkpoint, target.plans, target.configuration, target.dataset_json, train_cases, val_cases
+    )
+    print(f"{checkpoint}: step 1 of {step1.origin}; {len(step1.provenance['cases'])} cases, {len(step1.weights)} tensors.")
+    print("Versions: " + ", ".join(f"{name} {version}" for name, version in step1.provenance["versions"].items()) + ".")
+    for warning in verdict.warnings:
+        print(f"Warning: {warning}.")
+    verdict.raise_if_refused(step1)
+    print(f"It fits {target.dataset_name}, plans {target.plans_name}, configuration {target.configuration}, fold {target.fold}.")
+
+
+def read_split(target: Target) -> tuple[list[str], list[str]]:
+    """Training and validation cases of the fold where nnU-Net has a split file; else none, as nnU-Net makes it on training."""
+    from nnunetv2.paths import nnUNet_preprocessed
+
+    path = Path(str(nnUNet_preprocessed)) / target.dataset_name / "splits_final.json"
+    if target.fold == "all" or not path.is_file():
+        return [], []
+    splits = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(target.fold, int) or target.fold >= len(splits):
+        return [], []
+    return splits[target.fold]["train"], splits[target.fold]["val"]

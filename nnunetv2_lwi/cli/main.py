@@ -1,0 +1,51 @@
+"""The command ``nnUNetv2_lwi``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+import nnunetv2_lwi
+
+SUBCOMMANDS = {
+    "trainers": "print the folder that the environment variable nnUNet_extTrainer must name",
+    "train": "run step 1 and step 2; skip what is finished, resume what was cut",
+    "check": "tell whether a step 1 checkpoint fits a data set, configuration and fold",
+    "demo": "run the whole job on a small data set, generated or given",
+}
+"""Each is a module in this package with ``add_arguments(parser)`` and ``run(arguments)``, imported when it is called."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Parse the command line and run the subcommand.
+
+    Raises:
+        UserError: a user's mistake, in one line.
+    """
+    parser = argparse.ArgumentParser(
+        prog="nnUNetv2_lwi", description="Learnable weight initialization for nnU-Net v2 (arXiv 2306.09320)."
+    )
+    parser.add_argument("--version", action="version", version=nnunetv2_lwi.__version__)
+    subparsers = parser.add_subparsers(dest="subcommand", required=True, metavar="SUBCOMMAND")
+    known, _ = _Quiet(add_help=False).parse_known_args(argv)
+    for name, summary in SUBCOMMANDS.items():
+        subparser = subparsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+        if name == known.subcommand:
+            module = importlib.import_module(f"nnunetv2_lwi.cli.{name}")
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    arguments = parser.parse_args(argv)
+    arguments.run(arguments)
+
+
+class _Quiet(argparse.ArgumentParser):
+    """Finds out which subcommand is meant, so that only its module is imported."""
+
+    def __init__(self, **kwargs: bool) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.add_argument("subcommand", nargs="?")
+
+
+if __name__ == "__main__":
+    main()

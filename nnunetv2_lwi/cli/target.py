@@ -1,0 +1,98 @@
+"""Which training is meant: data set, plans, configuration and fold, as nnU-Net's commands name them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_lwi.errors import UserError
+
+
+@dataclass(frozen=True)
+class Target:
+    """A training by its names, with the files that define it.
+
+    Attributes:
+        dataset_name: DatasetXXX_Name.
+        fold: 0, 1, ... or "all".
+    """
+
+    dataset_name: str
+    plans_name: str
+    configuration: str
+    fold: int | str
+    plans: dict[str, Any]
+    dataset_json: dict[str, Any]
+
+    def output_folder(self, trainer: str) -> Path:
+        """Where a trainer writes for this target."""
+        from nnunetv2.paths import nnUNet_results
+
+        model = f"{trainer}__{self.plans_name}__{self.configuration}"
+        return Path(str(nnUNet_results)) / self.dataset_name / model / f"fold_{self.fold}"
+
+
+def parse_fold(text: str) -> int | str:
+    """A fold as nnU-Net's commands take it.
+
+    Raises:
+        argparse.ArgumentTypeError: neither a whole number from 0 up nor "all".
+    """
+    if text == "all":
+        return text
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no fold: give a whole number, or all")
+    return int(text)
+
+
+def read_target(dataset: str, plans_name: str, configuration: str, fold: int | str) -> Target:
+    """Find the data set and read its plans.
+
+    Raises:
+        UserError: a folder is not set, or the data set, its plans or its dataset.json cannot be found or read.
+    """
+    from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw, nnUNet_results
+
+    for variable, name in ((nnUNet_preprocessed, "nnUNet_preprocessed"), (nnUNet_results, "nnUNet_results")):
+        if not variable.is_set():
+            raise UserError(f"The environment variable {name} is not set: set it to nnU-Net's folder of that name.")
+    folders = [Path(str(folder)) for folder in (nnUNet_preprocessed, nnUNet_raw, nnUNet_results) if folder.is_set()]
+    dataset_name = _dataset_name(dataset, folders)
+    folder = folders[0] / dataset_name
+    plans = _read_json(
+        folder / f"{plans_name}.json", f"run nnUNetv2_plan_and_preprocess -d {dataset}, or name other plans with -p"
+    )
+    if plans.get("plans_name") != plans_name:
+        raise UserError(
+            f"{folder / plans_name}.json says plans_name {plans.get('plans_name')!r}; nnU-Net would write to the folders of "
+            "those plans. Correct plans_name in the file."
+        )
+    dataset_json = _read_json(folder / "dataset.json", f"run nnUNetv2_plan_and_preprocess -d {dataset}")
+    return Target(dataset_name, plans_name, configuration, fold, plans, dataset_json)
+
+
+def _dataset_name(dataset: str, folders: list[Path]) -> str:
+    """DatasetXXX_Name for a name or an id."""
+    if not dataset.isdecimal():
+        return dataset
+    prefix = f"Dataset{int(dataset):03d}_"
+    names = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.name.startswith(prefix)}
+    if len(names) != 1:
+        found = f"more than one: {', '.join(sorted(names))}" if names else f"none in {', '.join(map(str, folders))}"
+        raise UserError(f"Data set {dataset} should be one folder {prefix}NAME, but there is {found}.")
+    return names.pop()
+
+
+def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+    if not path.is_file():
+        raise UserError(f"There is no {path}: {remedy}.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error}): correct it, or {remedy}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} does not hold a JSON object: correct it, or {remedy}.")
+    return content

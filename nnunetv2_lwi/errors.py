@@ -1,0 +1,26 @@
+"""What a user's mistake becomes: one line and exit code 1."""
+
+from __future__ import annotations
+
+import sys
+
+
+class UserError(SystemExit):
+    """A mistake that the user can mend; the message says what is wrong and what to do.
+
+    nnU-Net's commands catch nothing. As a ``SystemExit`` with a text this ends any of them, and ours, with that text on
+    stderr and exit code 1 instead of a traceback.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"nnunetv2_lwi: {' '.join(message.split())}")
+
+    @property
+    def message(self) -> str:
+        """The text as printed."""
+        return str(self.code)
+
+
+def warn(message: str) -> None:
+    """Print one line to stderr where there is no trainer's log to write to."""
+    print(f"nnunetv2_lwi: warning: {' '.join(message.split())}", file=sys.stderr)

@@ -1,0 +1,147 @@
+"""From step 1 to step 2: which weights go over, and whether a step 1 may start a given training at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nnunetv2_lwi.checkpoint import LWI_KEY, read_checkpoint
+from nnunetv2_lwi.digest import Digest, differing_keys
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import STEP1_TRAINER
+
+OUTPUT_LAYERS = ".seg_layers."
+"""nnU-Net's mark of output layers, which are never handed over."""
+
+
+@dataclass(frozen=True)
+class Step1:
+    """A finished step 1, read from its checkpoint."""
+
+    path: Path
+    weights: dict[str, Tensor]
+    digest: Digest
+    provenance: dict[str, Any]
+    """data set, plans, configuration, fold, cases (identifiers) and versions."""
+    untrained: list[str]
+    """Keys of ``weights`` that step 1 left as they were drawn."""
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, in words."""
+        p = self.provenance
+        return f"{p['dataset_name']}, plans {p['plans_name']}, configuration {p['configuration']}, fold {p['fold']}"
+
+
+@dataclass
+class Verdict:
+    """Whether a step 1 fits: refusals say what differs, warnings what to know."""
+
+    refusals: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def raise_if_refused(self, step1: Step1) -> None:
+        """Raises:
+        UserError: the step 1 does not fit.
+        """
+        if self.refusals:
+            raise UserError(f"{step1.path} cannot start this training: {'; '.join(self.refusals)}.")
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What went over and what did not."""
+
+    taken: list[str]
+    left: list[str]
+    untrained: list[str]
+
+    def __str__(self) -> str:
+        text = f"{len(self.taken)} of {len(self.taken) + len(self.left)} tensors come from step 1"
+        if self.left:
+            text += f"; {len(self.left)} stay random, being output layers: {', '.join(self.left)}"
+        if self.untrained:
+            text += (
+                f"; {len(self.untrained)} of those taken are as random as they were drawn, since step 1 did not train them "
+                f"(lwi.reconstruction_weight is 0): {shortened(self.untrained)}"
+            )
+        return text + "."
+
+
+def read_step1(path: str | os.PathLike[str]) -> Step1:
+    """Read a step 1 checkpoint.
+
+    Raises:
+        UserError: it cannot be read, or is not the checkpoint of a step 1.
+    """
+    checkpoint = read_checkpoint(path)
+    trainer = checkpoint.get("trainer_name")
+    ours = checkpoint.get(LWI_KEY)
+    if trainer != STEP1_TRAINER or not isinstance(ours, Mapping) or not {"digest", "provenance"} <= ours.keys():
+        raise UserError(
+            f"{path} is not the checkpoint of a step 1 but of trainer {trainer}. Give the checkpoint_final.pth of a training "
+            f"with -tr {STEP1_TRAINER}."
+        )
+    return Step1(
+        Path(path), checkpoint["network_weights"], ours["digest"], ours["provenance"], list(ours.get("untrained", []))
+    )
+
+
+def judge(step1: Step1, digest: Digest, train_cases: Iterable[str], val_cases: Iterable[str], dataset_name: str) -> Verdict:
+    """Compare a step 1 with the training that it is to start.
+
+    A step 1 with other architecture, channels, patch, spacing or settings is refused by the names of what differs. One
+    that saw images of cases which are only validated here gets a warning: the figures for those cases are not those of
+    unseen images, though the labels were not seen.
+    """
+    verdict = Verdict(refusals=differing_keys(step1.digest, digest))
+    if step1.provenance["dataset_name"] == dataset_name:
+        seen = sorted(set(step1.provenance["cases"]) & (set(val_cases) - set(train_cases)))
+        if seen:
+            verdict.warnings.append(
+                f"step 1 saw the images (not the labels) of {len(seen)} of this fold's validation cases: {shortened(seen)}"
+            )
+    return verdict
+
+
+def misfits(weights: Mapping[str, Tensor], network: nn.Module, with_output_layers: bool = False) -> list[str]:
+    """What keeps weights from being loaded into a network: missing keys and other shapes, output layers aside or not."""
+    problems = []
+    for key, tensor in network.state_dict().items():
+        if OUTPUT_LAYERS in key and not with_output_layers:
+            continue
+        if key not in weights:
+            problems.append(f"{key} is missing")
+        elif weights[key].shape != tensor.shape:
+            problems.append(f"{key} has shape {list(weights[key].shape)}, here {list(tensor.shape)}")
+    return problems
+
+
+def hand_over(step1: Step1, network: nn.Module) -> Transfer:
+    """Copy every weight and buffer except output layers into the network.
+
+    Raises:
+        UserError: a key is missing or has another shape; the network is left as it was.
+    """
+    problems = misfits(step1.weights, network)
+    if problems:
+        raise UserError(f"{step1.path} does not fit the network of this plan: {shortened(problems)}.")
+    state = network.state_dict()
+    taken = [key for key in state if OUTPUT_LAYERS not in key]
+    with torch.no_grad():
+        for key in taken:
+            state[key].copy_(step1.weights[key])
+    left = [key for key in state if OUTPUT_LAYERS in key]
+    return Transfer(taken, left, [key for key in step1.untrained if key in taken])
+
+
+def shortened(names: list[str], most: int = 4) -> str:
+    """A list in words, cut after a few entries."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

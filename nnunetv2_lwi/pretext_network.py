@@ -1,0 +1,84 @@
+"""The network of step 1: nnU-Net's network of the plan, with order heads beside its decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from nnunetv2_lwi.levels import choose_order_levels, count_slabs, measure_levels
+from nnunetv2_lwi.order_heads import OrderHeads
+from nnunetv2_lwi.probe import parameters_without_gradient
+from nnunetv2_lwi.settings import LWISettings
+
+
+class PretextOutput(NamedTuple):
+    """What step 1's network says of a masked, shuffled batch."""
+
+    order_logits: list[Tensor]
+    """One (N, B, B) per head; empty without order prediction."""
+    reconstruction: Tensor | None
+    """(N, C, D, H, W); None without reconstruction."""
+
+
+class PretextNetwork(nn.Module):
+    """encoder -> order heads; decoder -> reconstruction.
+
+    Its state dict is that of the wrapped network alone, key for key, so that nnU-Net's own code saves a checkpoint
+    that the stock ``-pretrained_weights`` accepts, and can load one into step 1. The heads' state is
+    ``order_heads.state_dict()``.
+
+    Args:
+        network: what nnU-Net builds from the plan with one output per image channel.
+        slabs: B; 1 without order prediction.
+    """
+
+    def __init__(self, network: nn.Module, order_heads: OrderHeads, slabs: int, reconstructs: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.order_heads = order_heads
+        self.slabs = slabs
+        self.reconstructs = reconstructs
+        network.decoder.deep_supervision = False  # type: ignore[union-attr,assignment]
+
+    @classmethod
+    def around(
+        cls, network: nn.Module, settings: LWISettings, channels: int, patch_size: Sequence[int]
+    ) -> PretextNetwork:
+        """Measure the network, give it its heads, and freeze what step 1 does not train.
+
+        Without that, DistributedDataParallel stops at parameters that get no gradient: the lower output layers, the
+        whole decoder where nothing is reconstructed.
+        """
+        levels = measure_levels(network.encoder, channels, patch_size)  # type: ignore[arg-type]
+        slabs = count_slabs(settings, levels, patch_size[0])
+        heads = OrderHeads(choose_order_levels(settings, network, levels, slabs), slabs)
+        pretext = cls(network, heads, slabs, settings.reconstructs)
+        unused = set(parameters_without_gradient(pretext, channels, patch_size))
+        for name, parameter in pretext.named_parameters():
+            parameter.requires_grad_(name not in unused)
+        return pretext
+
+    def forward(self, masked: Tensor) -> PretextOutput:
+        """Predict the order and the shuffled volume from X'', (N, C, D, H, W)."""
+        skips = self.network.encoder(masked)  # type: ignore[operator]
+        reconstruction = self.network.decoder(skips) if self.reconstructs else None  # type: ignore[operator]
+        return PretextOutput(self.order_heads(skips), reconstruction)
+
+    @property
+    def chance(self) -> float:
+        """Order accuracy of guessing."""
+        return 1 / self.slabs
+
+    def untrained_keys(self) -> list[str]:
+        """Parameters of the wrapped network that step 1 leaves as they were drawn."""
+        return [name for name, parameter in self.network.named_parameters() if not parameter.requires_grad]
+
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """The wrapped network's, as nnU-Net would save it."""
+        return self.network.state_dict(*args, **kwargs)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Into the wrapped network."""
+        return self.network.load_state_dict(state_dict, *args, **kwargs)

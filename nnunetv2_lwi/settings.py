@@ -1,0 +1,242 @@
+"""The ``lwi`` block of a plan's configuration: every setting, its default and what is allowed.
+
+Each field carries its rule in its metadata, so that reading, checking and the message about a wrong value have one source.
+The set of keys is closed: an unknown key is an error.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from typing import Any, TypeVar
+
+from nnunetv2_lwi.errors import UserError
+
+OPTIMIZERS = ("SGD", "AdamW")
+SCHEDULES = ("poly", "cosine", "constant")
+MASKING_STRATEGIES = ("random", "tube")
+STARTS = ("step1", "random")
+INITIALIZATIONS = (
+    "network", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "trunc_normal",
+)  # fmt: skip
+AUGMENTATION_DEVICES = ("auto", "cpu")
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must be: a predicate and the words that say it."""
+
+    allowed: str
+    holds: Callable[[Any], bool]
+
+    def or_null(self) -> Rule:
+        """The same rule, or null."""
+        return Rule(f"{self.allowed}, or null", lambda value: value is None or self.holds(value))
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_int(value) or isinstance(value, float)) and isfinite(value)
+
+
+def _is_list_of(value: Any, entry: Callable[[Any], bool]) -> bool:
+    return isinstance(value, (list, tuple)) and all(map(entry, value))
+
+
+def whole_number(least: int) -> Rule:
+    """A whole number from ``least`` up."""
+    return Rule(f"a whole number, at least {least}", lambda value: _is_int(value) and value >= least)
+
+
+def one_of(names: tuple[str, ...]) -> Rule:
+    """One of a few names."""
+    return Rule("one of " + ", ".join(names), lambda value: isinstance(value, str) and value in names)
+
+
+NOT_NEGATIVE = Rule("a number, at least 0", lambda value: _is_number(value) and value >= 0)
+POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
+FRACTION = Rule("a number, at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
+TRUE_OR_FALSE = Rule("true or false", lambda value: isinstance(value, bool))
+BETAS = Rule("two numbers, at least 0 and below 1", lambda value: _is_list_of(value, FRACTION.holds) and len(value) == 2)
+EDGES = Rule("three whole numbers, at least 1", lambda value: _is_list_of(value, whole_number(1).holds) and len(value) == 3)
+LEVELS = Rule(
+    "a list of different whole numbers, at least 0, and not empty",
+    lambda value: _is_list_of(value, whole_number(0).holds) and len(set(value)) == len(value) > 0,
+)
+
+
+def setting(default: Any, rule: Rule) -> Any:
+    """A dataclass field with its rule."""
+    return field(default=default, metadata={"rule": rule})
+
+
+@dataclass(frozen=True)
+class MaskingSettings:
+    """What is masked in step 1 (paper, section III-B)."""
+
+    strategy: str = setting("random", one_of(MASKING_STRATEGIES))
+    """``random`` draws cells in 3D; ``tube`` draws them in (H, W) and repeats them along depth."""
+    ratio: float = setting(0.4, FRACTION)
+    """Share of the cells that is zeroed."""
+    patch_size: tuple[int, int, int] = setting((16, 16, 16), EDGES)
+    """(D, H, W) of one cell in voxels, capped by the slab's thickness and by the patch."""
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Length, optimiser and schedule of one step's training."""
+
+    epochs: int = setting(1000, whole_number(1))
+    optimizer: str = setting("SGD", one_of(OPTIMIZERS))
+    lr: float = setting(1e-2, POSITIVE)
+    weight_decay: float = setting(3e-5, NOT_NEGATIVE)
+    momentum: float = setting(0.99, FRACTION)
+    """SGD only."""
+    nesterov: bool = setting(True, TRUE_OR_FALSE)
+    """SGD only."""
+    betas: tuple[float, float] = setting((0.9, 0.999), BETAS)
+    """AdamW only."""
+    schedule: str = setting("poly", one_of(SCHEDULES))
+    warmup_epochs: int = setting(0, whole_number(0))
+    """The rate rises linearly over this many epochs before the schedule begins."""
+    gradient_clip: float | None = setting(12.0, POSITIVE.or_null())
+    """Largest norm of the gradient; null: none."""
+
+
+@dataclass(frozen=True)
+class InitSettings(TrainingSettings):
+    """Step 1's training."""
+
+    epochs: int = setting(200, whole_number(1))
+    lr: float = setting(1e-4, POSITIVE)
+
+
+@dataclass(frozen=True)
+class SegSettings(TrainingSettings):
+    """Step 2's training: nnU-Net's own unless the plan says otherwise."""
+
+    start: str = setting("step1", one_of(STARTS))
+    """``random`` is a baseline with the same optimiser and schedule."""
+    initialization: str = setting("network", one_of(INITIALIZATIONS))
+    """How a random start is drawn: as the network does it, or by a data-independent scheme (paper, Fig. 1)."""
+
+
+@dataclass(frozen=True)
+class LWISettings:
+    """The whole ``lwi`` block."""
+
+    num_subvolumes: int | None = setting(None, whole_number(2).or_null())
+    """B; null: patch depth over the depth stride of the deepest level."""
+    masking: MaskingSettings = field(default_factory=MaskingSettings)
+    order_weight: float = setting(1.0, NOT_NEGATIVE)
+    reconstruction_weight: float = setting(1.0, NOT_NEGATIVE)
+    order_levels: tuple[int, ...] | None = setting(None, LEVELS.or_null())
+    """Indices into what the encoder hands to the decoder; null: every level that can carry a head."""
+    init: InitSettings = field(default_factory=InitSettings)
+    seg: SegSettings = field(default_factory=SegSettings)
+    iterations_per_epoch: int = setting(250, whole_number(1))
+    val_iterations_per_epoch: int = setting(50, whole_number(1))
+    augmentation_device: str = setting("auto", one_of(AUGMENTATION_DEVICES))
+    seed: int | None = setting(None, whole_number(0).or_null())
+
+    @classmethod
+    def from_configuration(cls, configuration: Mapping[str, Any]) -> LWISettings:
+        """Read the ``lwi`` block of a resolved configuration; without one the defaults hold.
+
+        Raises:
+            UserError: unknown key or value out of range; names the key, the value and what is allowed.
+        """
+        settings = _read(cls, configuration.get("lwi", {}), "lwi")
+        _check_together(settings)
+        return settings
+
+    @property
+    def predicts_order(self) -> bool:
+        """Whether slabs are shuffled and their order predicted."""
+        return self.order_weight > 0
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether voxels are masked and the shuffled volume is reconstructed."""
+        return self.reconstruction_weight > 0
+
+    def step1(self) -> dict[str, Any]:
+        """What step 1's weights depend on, as plain JSON."""
+        other = ("seg", "val_iterations_per_epoch", "augmentation_device")
+        return {key: value for key, value in as_json(self).items() if key not in other}
+
+
+def as_json(settings: Any) -> dict[str, Any]:
+    """A settings dataclass as JSON would give it back: tuples become lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))
+    return plain
+
+
+def flatten(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots: ``{"init": {"lr": 1}}`` becomes ``{"init.lr": 1}``."""
+    flat: dict[str, Any] = {}
+    for key, value in block.items():
+        path = f"{prefix}.{key}" if prefix else str(key)
+        flat |= flatten(value, path) if isinstance(value, Mapping) else {path: value}
+    return flat
+
+
+def _read(cls: type[Settings], block: Any, path: str) -> Settings:
+    if not isinstance(block, Mapping):
+        raise UserError(f"{path} in the plan is {block!r}; it must be an object of settings: {{...}}.")
+    known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
+    values = {}
+    for key, value in block.items():
+        if key not in known:
+            raise UserError(_unknown_key(path, key, list(known)))
+        if "rule" in known[key].metadata:
+            values[key] = _checked(value, known[key].metadata["rule"], f"{path}.{key}")
+        else:
+            values[key] = _read(known[key].default_factory, value, f"{path}.{key}")  # type: ignore[arg-type]
+    return cls(**values)
+
+
+def _unknown_key(path: str, key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(key), known, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{path}.{key} in the plan is not a setting.{hint} Known in {path}: {', '.join(known)}."
+
+
+def _checked(value: Any, rule: Rule, path: str) -> Any:
+    if not rule.holds(value):
+        raise UserError(f"{path} = {value!r} in the plan is not allowed: it must be {rule.allowed}.")
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _check_together(settings: LWISettings) -> None:
+    """Rules that concern more than one setting."""
+    if not settings.predicts_order and not settings.reconstructs:
+        raise UserError(
+            "lwi.order_weight and lwi.reconstruction_weight in the plan are both 0, which leaves step 1 nothing to learn: "
+            "set at least one of them above 0."
+        )
+    for name in ("init", "seg"):
+        training: TrainingSettings = getattr(settings, name)
+        if training.warmup_epochs >= training.epochs:
+            raise UserError(
+                f"lwi.{name}.warmup_epochs = {training.warmup_epochs} in the plan is not allowed: it must be below "
+                f"lwi.{name}.epochs = {training.epochs}."
+            )
+        if training.optimizer == "SGD" and training.nesterov and training.momentum == 0:
+            raise UserError(
+                f"lwi.{name}.momentum = 0 in the plan is not allowed with nesterov: it must be above 0, or "
+                f"lwi.{name}.nesterov false."
+            )
+    if settings.seg.initialization != "network" and settings.seg.start != "random":
+        raise UserError(
+            f"lwi.seg.initialization = {settings.seg.initialization!r} in the plan is not allowed with lwi.seg.start = "
+            f"{settings.seg.start!r}, which overwrites it: it must be network, or lwi.seg.start random."
+        )

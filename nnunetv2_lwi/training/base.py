@@ -1,0 +1,252 @@
+"""What both trainers share: settings read before anything is written, optimisation, checkpoints and resuming."""
+
+from __future__ import annotations
+
+import os
+from math import isfinite
+from pathlib import Path
+from time import monotonic
+from typing import Any, ClassVar
+
+import torch
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.helpers import dummy_context
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import Tensor, autocast, nn
+from torch._dynamo import OptimizedModule
+
+from nnunetv2_lwi.checkpoint import LWI_KEY, on_cpu, read_checkpoint, write_checkpoint
+from nnunetv2_lwi.digest import Digest, differing_keys, make_digest
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover import misfits, shortened
+from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.settings import LWISettings, TrainingSettings
+from nnunetv2_lwi.training.distributed import mean_over_steps
+from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
+from nnunetv2_lwi.training.preconditions import (
+    network_class,
+    require_device,
+    require_preprocessed,
+    resolve_configuration,
+)
+from nnunetv2_lwi.training.randomness import get_random_state, seed_all, set_random_state
+
+SECONDS_BETWEEN_CHECKPOINTS = 600.0
+"""``checkpoint_latest`` is written every epoch or this often, whichever is rarer."""
+
+
+class LWITrainer(nnUNetTrainer):
+    """nnU-Net's trainer with the ``lwi`` block of the plan, and with checkpoints that survive a kill.
+
+    Raises:
+        UserError: the plan, the configuration, the device or the data do not allow the training; nothing was written.
+    """
+
+    step: ClassVar[str]
+    """Which training settings of the ``lwi`` block apply: ``init`` or ``seg``."""
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int | str,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        require_device(device)
+        resolved = resolve_configuration(plans, configuration)
+        self.lwi = LWISettings.from_configuration(resolved.configuration)
+        require_preprocessed(plans["dataset_name"], resolved, plans["plans_name"], configuration)
+        channels = determine_num_input_channels(PlansManager(plans), resolved, dataset_json)
+        self.digest: Digest = make_digest(resolved.configuration, channels, self.lwi)
+        self.check_network(resolved, channels)
+
+        super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[arg-type]
+        self.num_epochs = self.training_settings.epochs
+        self.initial_lr = self.training_settings.lr
+        self.weight_decay = self.training_settings.weight_decay
+        self.num_iterations_per_epoch = self.lwi.iterations_per_epoch
+        self.num_val_iterations_per_epoch = self.lwi.val_iterations_per_epoch
+        self.seed = None if self.lwi.seed is None else self.lwi.seed + self.local_rank
+        self.resumed_from: str | None = None
+        self._resume_random_state: dict[str, Any] | None = None
+        self._last_checkpoint_at = monotonic()
+        self.train_cases: list[str] = []
+        self.val_cases: list[str] = []
+
+    @property
+    def training_settings(self) -> TrainingSettings:
+        """Epochs, optimiser and schedule of this step."""
+        settings: TrainingSettings = getattr(self.lwi, self.step)
+        return settings
+
+    def check_network(self, configuration: ConfigurationManager, channels: int) -> None:
+        """Check what depends on the network, before anything is written."""
+        network_class(configuration)
+
+    @property
+    def unwrapped_network(self) -> nn.Module:
+        """The network without DistributedDataParallel and torch.compile."""
+        network: Any = self.network.module if self.is_ddp else self.network
+        return network._orig_mod if isinstance(network, OptimizedModule) else network
+
+    def initialize(self) -> None:
+        """Build the network; seeded if the plan says so."""
+        if self.seed is not None:
+            seed_all(self.seed)
+        super().initialize()
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """nnU-Net's split, remembered for the checkpoint."""
+        self.train_cases, self.val_cases = super().do_split()
+        return self.train_cases, self.val_cases
+
+    def on_train_start(self) -> None:
+        """nnU-Net's start of a training; a resumed one then goes on with the random states it stopped with."""
+        super().on_train_start()
+        if self._resume_random_state is not None:
+            self.restore_random_state(self._resume_random_state)
+            self._resume_random_state = None
+        self._last_checkpoint_at = monotonic()
+
+    def configure_optimizers(self) -> tuple[torch.optim.Optimizer, EpochSchedule]:
+        """Optimiser and schedule of the plan."""
+        optimizer = build_optimizer(self.network.parameters(), self.training_settings)
+        return optimizer, EpochSchedule(optimizer, self.training_settings)
+
+    def autocast(self) -> Any:
+        """Mixed precision where nnU-Net uses it: on CUDA."""
+        return autocast(self.device.type, enabled=True) if self.device.type == "cuda" else dummy_context()
+
+    def optimize(self, loss: Tensor) -> None:
+        """One step down the gradient, scaled and clipped."""
+        parameters = self.network.parameters()
+        clip = self.training_settings.gradient_clip
+        if self.grad_scaler is None:
+            loss.backward()
+            if clip is not None:
+                nn.utils.clip_grad_norm_(parameters, clip)
+            self.optimizer.step()
+            return
+        self.grad_scaler.scale(loss).backward()
+        self.grad_scaler.unscale_(self.optimizer)
+        if clip is not None:
+            nn.utils.clip_grad_norm_(parameters, clip)
+        self.grad_scaler.step(self.optimizer)
+        self.grad_scaler.update()
+
+    def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
+        """Log the epoch's mean of what the steps returned."""
+        for name, value in mean_over_steps(train_outputs).items():
+            self.logger.log("train_losses" if name == "loss" else f"train_{name}", value, self.current_epoch)
+
+    def require_finite_losses(self) -> None:
+        """Stop before an epoch with a broken loss is saved over a good one.
+
+        Raises:
+            UserError: training or validation loss is not finite.
+        """
+        for name in ("train_losses", "val_losses"):
+            loss = self.logger.get_value(name, step=-1)
+            if not isfinite(loss):
+                raise UserError(
+                    f"The {name.split('_')[0]} loss became {loss} in epoch {self.current_epoch}. The checkpoints of earlier "
+                    f"epochs in {self.output_folder} stand. Lower lwi.{self.step}.lr or lwi.{self.step}.gradient_clip, or look "
+                    "for NaN or infinite voxels in the data."
+                )
+
+    def latest_is_due(self) -> bool:
+        """Whether it is time for another ``checkpoint_latest``."""
+        return monotonic() - self._last_checkpoint_at >= SECONDS_BETWEEN_CHECKPOINTS
+
+    def save_checkpoint(self, filename: str) -> None:
+        """Write a checkpoint: nnU-Net's keys, and ours under ``lwi``; plain values and CPU tensors only."""
+        if self.local_rank != 0:
+            return
+        if self.disable_checkpointing:
+            self.print_to_log_file("No checkpoint written, checkpointing is disabled")
+            return
+        write_checkpoint(
+            {
+                "network_weights": on_cpu(self.unwrapped_network.state_dict()),
+                "optimizer_state": self.optimizer.state_dict(),
+                "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
+                "logging": self.logger.get_checkpoint(),
+                "_best_ema": self._best_ema,
+                "current_epoch": self.current_epoch + 1,
+                "init_args": self.my_init_kwargs,
+                "trainer_name": self.__class__.__name__,
+                "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+                LWI_KEY: self.lwi_state() | {"random_state": self.random_state()},
+            },
+            filename,
+        )
+        if Path(filename).name == "checkpoint_latest.pth":
+            self._last_checkpoint_at = monotonic()
+
+    def lwi_state(self) -> dict[str, Any]:
+        """What is ours in a checkpoint."""
+        return {"digest": self.digest}
+
+    def random_state(self) -> dict[str, Any]:
+        """Every generator that the training draws from."""
+        return get_random_state()
+
+    def restore_random_state(self, state: dict[str, Any]) -> None:
+        """Go on drawing where the checkpoint was written; ranks but the first, whose states were not saved, reseed."""
+        if self.local_rank == 0:
+            set_random_state(state)
+        elif self.seed is not None:
+            seed_all(self.seed + self.current_epoch)
+
+    def load_checkpoint(self, filename_or_checkpoint: str | os.PathLike[str] | dict[str, Any]) -> None:
+        """Resume: network, optimiser, scaler, logger, epoch, best score and random states.
+
+        Raises:
+            UserError: the checkpoint cannot be read, is another trainer's, or does not fit the network of the plan.
+        """
+        if isinstance(filename_or_checkpoint, dict):
+            name, checkpoint = "The checkpoint", filename_or_checkpoint
+        else:
+            name, checkpoint = str(filename_or_checkpoint), read_checkpoint(filename_or_checkpoint)
+        self._require_own(name, checkpoint)
+        if not self.was_initialized:
+            self.initialize()
+        problems = misfits(checkpoint["network_weights"], self.unwrapped_network, with_output_layers=True)
+        if problems:
+            raise UserError(f"{name} does not fit the network of this plan: {shortened(problems)}.")
+        self._restore(checkpoint)
+        self.resumed_from = name
+        for difference in differing_keys(checkpoint[LWI_KEY]["digest"], self.digest):
+            self.print_to_log_file(f"WARNING: the plan changed since {name} was written: {difference}")
+
+    def _require_own(self, name: str, checkpoint: dict[str, Any]) -> None:
+        trainer = checkpoint.get("trainer_name")
+        if trainer != self.__class__.__name__ or LWI_KEY not in checkpoint:
+            hint = f" Start step 2 from it with -pretrained_weights {name}." if trainer == STEP1_TRAINER else ""
+            raise UserError(f"{name} is a checkpoint of {trainer}; {self.__class__.__name__} cannot go on from it.{hint}")
+
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        self.unwrapped_network.load_state_dict(checkpoint["network_weights"])
+        self.optimizer.load_state_dict(checkpoint["optimizer_state"])
+        if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:
+            self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
+        self.logger.load_checkpoint(checkpoint["logging"])
+        self.current_epoch = checkpoint["current_epoch"]
+        self._best_ema = checkpoint["_best_ema"]
+        axes = checkpoint["inference_allowed_mirroring_axes"]
+        self.inference_allowed_mirroring_axes = None if axes is None else tuple(axes)
+        self._resume_random_state = checkpoint[LWI_KEY]["random_state"]
+
+    def discard_output(self) -> None:
+        """Remove this run's log, and its folders if nothing else is in them: a refused run leaves no trace."""
+        if self.local_rank != 0:
+            return
+        Path(self.log_file).unlink(missing_ok=True)
+        folder = Path(self.output_folder)
+        for empty in (folder, folder.parent, folder.parent.parent):
+            if any(empty.iterdir()):
+                break
+            empty.rmdir()
+

@@ -1,0 +1,32 @@
+"""Building networks from plans: nnU-Net's own way, and step 1's around it."""
+
+from __future__ import annotations
+
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+from nnunetv2_lwi.pretext_network import PretextNetwork
+from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.training.preconditions import network_class
+
+
+def supports_deep_supervision(configuration: ConfigurationManager) -> bool:
+    """Whether the plan's network has outputs at lower resolutions, as nnU-Net's own do; a network class may deny it."""
+    return bool(getattr(network_class(configuration), "supports_deep_supervision", True))
+
+
+def build_pretext_network(configuration: ConfigurationManager, channels: int, settings: LWISettings) -> PretextNetwork:
+    """The network that nnU-Net builds from the plan, with one output per image channel, wrapped for step 1.
+
+    Raises:
+        UserError: the network, its levels or B do not allow step 1.
+    """
+    network = get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        channels,
+        channels,
+        deep_supervision=supports_deep_supervision(configuration),
+    )
+    return PretextNetwork.around(network, settings, channels, configuration.patch_size)

@@ -1,0 +1,22 @@
+"""Figures gathered from the ranks of a distributed training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+
+
+def mean_over_steps(outputs: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+    """Average each scalar over an epoch's steps and, in a distributed training, over the ranks.
+
+    The scalars stay on their device until here, so that no step waits for the device.
+    """
+    names = list(outputs[0])
+    means = torch.stack([torch.stack([output[name].detach().float() for output in outputs]).mean() for name in names])
+    if dist.is_available() and dist.is_initialized():
+        dist.all_reduce(means)
+        means /= dist.get_world_size()
+    return dict(zip(names, means.tolist(), strict=True))

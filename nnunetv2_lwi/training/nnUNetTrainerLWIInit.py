@@ -1,0 +1,258 @@
+"""Step 1: learn the starting weights from the images of the data set, without labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from time import time
+from typing import Any
+
+import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from nnunetv2.utilities.helpers import empty_cache
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from torch import Tensor, nn
+from torch import distributed as dist
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover import shortened
+from nnunetv2_lwi.loss import PretextLoss
+from nnunetv2_lwi.names import STEP2_TRAINER
+from nnunetv2_lwi.pretext_network import PretextNetwork
+from nnunetv2_lwi.training.base import LWITrainer
+from nnunetv2_lwi.training.build import build_pretext_network
+from nnunetv2_lwi.training.distributed import mean_over_steps
+from nnunetv2_lwi.training.label_free import no_labels, without_labels
+from nnunetv2_lwi.training.pretext_progress import PretextLogger
+from nnunetv2_lwi.training.pretext_validation import PretextEvaluator, validate_cases, write_progress_picture
+from nnunetv2_lwi.training.provenance import make_provenance
+from nnunetv2_lwi.training.randomness import make_generator
+from nnunetv2_lwi.transformation import Transformation, TransformedBatch
+
+PICTURES_IN_A_TRAINING = 20
+
+
+class nnUNetTrainerLWIInit(LWITrainer):  # noqa: N801  nnU-Net finds trainers by such names
+    """Trains nnU-Net's network of the plan to put shuffled slabs in order and to fill in what was masked.
+
+    Its checkpoint starts step 2: nnUNetTrainerLWISeg finds it, ``-pretrained_weights`` takes it for any trainer.
+    """
+
+    step = "init"
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int | str,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.build_network_architecture = self._build_pretext_network  # type: ignore[method-assign,assignment]
+        self.label_manager = no_labels()
+        self.oversample_foreground_percent = 0.0
+        self.enable_deep_supervision = False
+        self.best_val_loss: float | None = None
+
+    @staticmethod
+    def build_network_architecture(
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> nn.Module:
+        """What nnU-Net's predictor calls; while training, an instance builds its own.
+
+        Raises:
+            UserError: always; step 1 does not segment.
+        """
+        raise UserError(
+            "nnUNetTrainerLWIInit learns starting weights and cannot predict: train step 2 from them "
+            f"(-tr {STEP2_TRAINER}) and predict with that."
+        )
+
+    def check_network(self, configuration: ConfigurationManager, channels: int) -> None:
+        """Build step 1's network once, so that a B or a level that is not possible is told before anything is written."""
+        super().check_network(configuration, channels)
+        build_pretext_network(configuration, channels, self.lwi)
+
+    def _build_pretext_network(
+        self,
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> PretextNetwork:
+        return build_pretext_network(configuration_manager, num_input_channels, self.lwi)
+
+    def initialize(self) -> None:
+        """Build network, transformation and logger, and say what is trained."""
+        super().initialize()
+        pretext = self.pretext_network
+        depth, height, width = self.configuration_manager.patch_size
+        masking = self.lwi.masking if self.lwi.reconstructs else None
+        self.transformation = Transformation((depth, height, width), pretext.slabs, masking)
+        self.generator = make_generator(self.device, self.seed)
+        self.evaluate = PretextEvaluator(self.network, self.transformation, self.loss, self.device, self.autocast)
+        self.logger.local_logger = PretextLogger(self.loss.names, pretext.chance)
+        self._log_what_is_trained(pretext)
+
+    @property
+    def pretext_network(self) -> PretextNetwork:
+        """The network without wrappers."""
+        network = self.unwrapped_network
+        assert isinstance(network, PretextNetwork)
+        return network
+
+    def _build_loss(self) -> PretextLoss:
+        return PretextLoss.of(self.lwi, [level.index for level in self.pretext_network.order_heads.levels])
+
+    def _log_what_is_trained(self, pretext: PretextNetwork) -> None:
+        if self.lwi.predicts_order:
+            heads = [level.index for level in pretext.order_heads.levels]
+            self.print_to_log_file(
+                f"Order prediction: {pretext.slabs} slabs of {self.configuration_manager.patch_size[0] // pretext.slabs} slices, "
+                f"chance {pretext.chance:.3f}, heads at levels {heads}; any other level is not offered by the network or the "
+                "plan, or its depth is not a multiple of the number of slabs."
+            )
+        else:
+            self.print_to_log_file("No order prediction (lwi.order_weight is 0): nothing is shuffled, there are no heads.")
+        grid = self.transformation.grid
+        if grid is not None:
+            self.print_to_log_file(
+                f"Reconstruction: {self.lwi.masking.strategy} masking of {self.lwi.masking.ratio:.0%} of {grid.cells} cells of "
+                f"{grid.cell_size} voxels."
+            )
+        else:
+            self.print_to_log_file(
+                "No reconstruction (lwi.reconstruction_weight is 0): nothing is masked, the decoder is not trained and starts "
+                "step 2 random."
+            )
+        untrained = pretext.untrained_keys()
+        if untrained:
+            self.print_to_log_file(f"Not trained in step 1: {len(untrained)} tensors ({shortened(untrained)}).")
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """Step 1 has one output, at full resolution."""
+
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, tuple[int, ...]]:  # noqa: N802
+        """nnU-Net's, but depth is not mirrored while the order is predicted: it would reverse the order unseen."""
+        rotation, dummy_2d, initial_patch_size, mirror_axes = (
+            super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()
+        )
+        if self.lwi.predicts_order:
+            mirror_axes = tuple(axis for axis in mirror_axes if axis != 0)
+            self.inference_allowed_mirroring_axes = mirror_axes
+        return rotation, dummy_2d, initial_patch_size, mirror_axes
+
+    @staticmethod
+    def get_training_transforms(*args: Any, **kwargs: Any) -> ComposeTransforms:
+        """nnU-Net's, on a segmentation without labels."""
+        return without_labels(nnUNetTrainer.get_training_transforms(*args, **kwargs))
+
+    @staticmethod
+    def get_validation_transforms(*args: Any, **kwargs: Any) -> ComposeTransforms:
+        """nnU-Net's, on a segmentation without labels."""
+        return without_labels(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
+
+    def transform(self, batch: dict[str, Any]) -> TransformedBatch:
+        """Move a loader's batch to the device, shuffle it and mask it."""
+        return self.transformation(batch["data"].to(self.device, non_blocking=True), self.generator)
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One step; returns the loss and its parts, still on the device."""
+        transformed = self.transform(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            losses = self.loss(self.network(transformed.masked), transformed)
+        self.optimize(losses["loss"])
+        return {name: value.detach() for name, value in losses.items()}
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The loss and its parts on a validation batch."""
+        return self.evaluate(self.transform(batch))[1]
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Tensor]]) -> None:
+        """Log the epoch's means."""
+        for name, value in mean_over_steps(val_outputs).items():
+            self.logger.log("val_losses" if name == "loss" else f"val_{name}", value, self.current_epoch)
+
+    def on_epoch_end(self) -> None:
+        """Log, and write what is due: checkpoints, ``progress.png``, a picture."""
+        self.logger.log("epoch_end_timestamps", time(), self.current_epoch)
+        self.require_finite_losses()
+        for line in self.logger.local_logger.describe_last_epoch():
+            self.print_to_log_file(line)
+        val_loss = self.logger.get_value("val_losses", step=-1)
+        is_best = self.best_val_loss is None or val_loss < self.best_val_loss
+        if is_best:
+            self.best_val_loss = val_loss
+        if self.latest_is_due() and self.current_epoch != self.num_epochs - 1:
+            self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
+        if is_best:
+            self.print_to_log_file(f"New best validation loss: {val_loss:.4f}")
+            self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_best.pth"))
+        if self.local_rank == 0:
+            self.logger.plot_progress_png(self.output_folder)
+            if self.current_epoch % max(1, self.num_epochs // PICTURES_IN_A_TRAINING) == 0:
+                self._write_picture()
+        self.current_epoch += 1
+
+    def _write_picture(self) -> None:
+        path = Path(self.output_folder) / "pictures" / f"epoch_{self.current_epoch:04d}.png"
+        dataset = self.dataset_class(self.preprocessed_dataset_folder, sorted(self.val_cases)[:1])
+        write_progress_picture(self.evaluate, dataset, path, self.configuration_manager.spacing)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """Write ``validation/summary.json`` and pictures of a few cases, in place of segmentations."""
+        if save_probabilities:
+            self.print_to_log_file("--npz has no effect in step 1, which predicts no segmentation.")
+        self.network.eval()
+        _, val_cases = self.do_split()
+        folder = Path(self.output_folder) / "validation"
+        summary = validate_cases(
+            self.evaluate,
+            lambda case: self.dataset_class(self.preprocessed_dataset_folder, [case]),
+            sorted(val_cases),
+            folder,
+            spacing=self.configuration_manager.spacing,
+            batch_size=self.batch_size,
+            chance=self.pretext_network.chance,
+        )
+        if self.is_ddp:
+            dist.barrier()
+        for name, value in summary["mean"].items():
+            self.logger.log_summary(f"final_val/{name}", value)
+            self.print_to_log_file(f"Validation {name}: {value:.4f}")
+        if self.lwi.predicts_order:
+            self.print_to_log_file(f"Chance order accuracy: {self.pretext_network.chance:.4f}")
+        self.print_to_log_file(f"Validation complete: see {folder}")
+        empty_cache(self.device)
+
+    def lwi_state(self) -> dict[str, Any]:
+        """Order heads, provenance, and what step 2 must know."""
+        pretext = self.pretext_network
+        return super().lwi_state() | {
+            "order_heads": {key: value.cpu() for key, value in pretext.order_heads.state_dict().items()},
+            "untrained": pretext.untrained_keys(),
+            "best_val_loss": self.best_val_loss,
+            "provenance": make_provenance(self),
+        }
+
+    def random_state(self) -> dict[str, Any]:
+        """With the generator of the transformation."""
+        return super().random_state() | {"transformation": self.generator.get_state()}
+
+    def restore_random_state(self, state: dict[str, Any]) -> None:
+        """With the generator of the transformation."""
+        super().restore_random_state(state)
+        if self.local_rank == 0:
+            self.generator.set_state(state["transformation"])
+
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        super()._restore(checkpoint)
+        self.pretext_network.order_heads.load_state_dict(checkpoint["lwi"]["order_heads"])
+        self.best_val_loss = checkpoint["lwi"]["best_val_loss"]

@@ -1,0 +1,175 @@
+"""Step 2: nnU-Net's segmentation training, from the weights of step 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.paths import nnUNet_results
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from torch import Tensor, nn
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover import hand_over, judge, read_step1
+from nnunetv2_lwi.initialization import initialize
+from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.training.base import LWITrainer
+from nnunetv2_lwi.training.build import supports_deep_supervision
+
+
+class nnUNetTrainerLWISeg(LWITrainer):  # noqa: N801  nnU-Net finds trainers by such names
+    """Never starts from random weights by accident: see :meth:`on_train_start`."""
+
+    step = "seg"
+
+    def __init__(
+        self,
+        plans: dict[str, Any],
+        configuration: str,
+        fold: int | str,
+        dataset_json: dict[str, Any],
+        device: torch.device = torch.device("cuda"),  # noqa: B008
+    ) -> None:
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.enable_deep_supervision = supports_deep_supervision(self.configuration_manager)
+        self.start: dict[str, Any] = {}
+        self._built_versions: dict[str, int] = {}
+
+    def initialize(self) -> None:
+        """Build the network, and remember its weights' versions: a later change shows that they were loaded."""
+        super().initialize()
+        self._built_versions = self._versions()
+
+    def _versions(self) -> dict[str, int]:
+        return {name: parameter._version for name, parameter in self.unwrapped_network.named_parameters()}
+
+    def on_train_start(self) -> None:
+        """Decide what the training starts from, then start it.
+
+        A resumed run goes on; weights that changed since :meth:`initialize` came from ``-pretrained_weights`` and are
+        kept; with ``lwi.seg.start: random`` the random weights stay; else step 1 is found and handed over.
+
+        Raises:
+            UserError: no finished step 1, or one that does not fit; nothing is left behind.
+        """
+        if not self.was_initialized:
+            self.initialize()
+        if self.resumed_from is not None:
+            self.print_to_log_file(f"Resumed from {self.resumed_from}; it started from: {self.start.get('kind', 'unknown')}.")
+        else:
+            try:
+                self._start()
+            except UserError:
+                self.discard_output()
+                raise
+        super().on_train_start()
+
+    def _start(self) -> None:
+        if self._versions() != self._built_versions:
+            self.start = {"kind": "pretrained_weights"}
+            self.print_to_log_file(
+                "Start: the weights that were loaded into the network (-pretrained_weights). nnU-Net checked their names and "
+                f"shapes and hands over all but the output layers; nnUNetv2_lwi check tells where a {STEP1_TRAINER} "
+                "checkpoint comes from."
+            )
+        elif self.lwi.seg.start == "random":
+            initialize(self.unwrapped_network, self.lwi.seg.initialization)
+            self.start = {"kind": "random", "initialization": self.lwi.seg.initialization}
+            self.print_to_log_file(f"Start: random, as the plan says (initialization: {self.lwi.seg.initialization}).")
+        else:
+            self._start_from_step1()
+
+    @property
+    def step1_folder(self) -> Path:
+        """Where the step 1 of the same data set, plans, configuration and fold writes."""
+        manager = self.plans_manager
+        model = f"{STEP1_TRAINER}__{manager.plans_name}__{self.configuration_name}"
+        return Path(str(nnUNet_results)) / manager.dataset_name / model / f"fold_{self.fold}"
+
+    def _start_from_step1(self) -> None:
+        step1 = read_step1(self._finished_step1())
+        train_cases, val_cases = self.do_split()
+        verdict = judge(step1, self.digest, train_cases, val_cases, self.plans_manager.dataset_name)
+        if verdict.refusals:
+            raise UserError(
+                f"{step1.path} is stale, the plan changed since: {'; '.join(verdict.refusals)}. Undo the change, or move "
+                f"{step1.path.parent} away and run {self._step1_command()}."
+            )
+        transfer = hand_over(step1, self.unwrapped_network)
+        self.start = {"kind": "step1", "path": str(step1.path), "provenance": step1.provenance}
+        self.print_to_log_file(f"Start: step 1 of {step1.origin} ({step1.path}). {transfer}")
+        for warning in verdict.warnings:
+            self.print_to_log_file(f"WARNING: {warning}.")
+
+    def _finished_step1(self) -> Path:
+        final = self.step1_folder / "checkpoint_final.pth"
+        if final.is_file():
+            return final
+        begun = any((self.step1_folder / f"checkpoint_{kind}.pth").is_file() for kind in ("latest", "best"))
+        state, command = ("not finished", self._step1_command("--c")) if begun else ("missing", self._step1_command())
+        raise UserError(
+            f"Step 1 of this data set, plans, configuration and fold is {state} ({final}). Run {command} first; or give "
+            '-pretrained_weights CHECKPOINT; or set "start": "random" in lwi.seg of the plan to train without step 1.'
+        )
+
+    def _step1_command(self, *more: str) -> str:
+        manager = self.plans_manager
+        plans = () if manager.plans_name == "nnUNetPlans" else ("-p", manager.plans_name)
+        device = () if self.device.type == "cuda" else ("-device", self.device.type)
+        words = ("nnUNetv2_train", manager.dataset_name, self.configuration_name, str(self.fold), "-tr", STEP1_TRAINER)
+        return " ".join((*words, *plans, *device, *more))
+
+    def set_deep_supervision_enabled(self, enabled: bool) -> None:
+        """nnU-Net's, for a network that has outputs at lower resolutions."""
+        super().set_deep_supervision_enabled(enabled and self.enable_deep_supervision)
+
+    def _get_deep_supervision_scales(self) -> list[list[float]] | None:
+        """The network's own scales where it names them, else nnU-Net's from the strides."""
+        own = getattr(self.unwrapped_network, "deep_supervision_scales", None)
+        if self.enable_deep_supervision and own is not None:
+            return [list(scale) for scale in own]
+        scales: list[list[float]] | None = super()._get_deep_supervision_scales()
+        return scales
+
+    def _build_loss(self) -> nn.Module:
+        """nnU-Net's loss, with the network's own weights for its outputs where it names them.
+
+        nnU-Net gives the lowest output no weight and divides by the sum: with a single output that is 0/0, so its weight is 1.
+        """
+        loss: nn.Module = super()._build_loss()
+        if isinstance(loss, DeepSupervisionWrapper):
+            own = getattr(self.unwrapped_network, "deep_supervision_weights", None)
+            if own is not None:
+                loss.weight_factors = tuple(own)
+            elif len(loss.weight_factors) == 1:
+                loss.weight_factors = (1.0,)
+        return loss
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One step; returns the loss, still on the device."""
+        data = batch["data"].to(self.device, non_blocking=True)
+        targets = batch["target"]
+        if isinstance(targets, list):
+            targets = [target.to(self.device, non_blocking=True) for target in targets]
+        else:
+            targets = targets.to(self.device, non_blocking=True)
+        self.optimizer.zero_grad(set_to_none=True)
+        with self.autocast():
+            loss = self.loss(self.network(data), targets)
+        self.optimize(loss)
+        return {"loss": loss.detach()}
+
+    def on_epoch_end(self) -> None:
+        """nnU-Net's, which saves ``checkpoint_latest`` every ``save_every`` epochs: here, when it is due."""
+        self.require_finite_losses()
+        self.save_every = 1 if self.latest_is_due() else self.num_epochs + 1
+        super().on_epoch_end()
+
+    def lwi_state(self) -> dict[str, Any]:
+        """With what the training started from."""
+        return super().lwi_state() | {"start": self.start}
+
+    def _restore(self, checkpoint: dict[str, Any]) -> None:
+        super()._restore(checkpoint)
+        self.start = checkpoint["lwi"]["start"]

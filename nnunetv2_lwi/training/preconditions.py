@@ -1,0 +1,90 @@
+"""What must hold before a trainer makes a folder: each failure is one line that says what to do."""
+
+from __future__ import annotations
+
+import pydoc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+
+from nnunetv2_lwi.errors import UserError
+
+
+def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationManager:
+    """The configuration of that name, inheritance resolved.
+
+    Raises:
+        UserError: the plans have no such configuration, or it is 2D or the second stage of a cascade.
+    """
+    configurations: Mapping[str, Any] = plans.get("configurations", {})
+    if name not in configurations:
+        raise UserError(f"Plans {plans.get('plans_name')} have no configuration {name}. They have: {', '.join(configurations)}.")
+    configuration = PlansManager(plans).get_configuration(name)
+    if len(configuration.patch_size) != 3:
+        raise UserError(
+            f"Configuration {name} is 2D; learnable weight initialization puts slabs along depth in order and needs a 3D "
+            f"configuration{_suggestion(plans, name)}."
+        )
+    if configuration.previous_stage_name is not None:
+        raise UserError(
+            f"Configuration {name} is the second stage of a cascade, whose input holds segmentations; step 1 may see no labels. "
+            f"Use a configuration without a previous stage{_suggestion(plans, name)}."
+        )
+    return configuration
+
+
+def _suggestion(plans: dict[str, Any], unusable: str) -> str:
+    manager = PlansManager(plans)
+    usable = [
+        name
+        for name in manager.available_configurations
+        if name != unusable
+        and len((c := manager.get_configuration(name)).configuration.get("patch_size", ())) == 3
+        and c.previous_stage_name is None
+    ]
+    return f": {' or '.join(usable)}" if usable else "; these plans have none"
+
+
+def network_class(configuration: ConfigurationManager) -> Any:
+    """The class that the plan names.
+
+    Raises:
+        UserError: it cannot be imported.
+    """
+    name = configuration.network_arch_class_name
+    try:
+        found = pydoc.locate(name)
+    except pydoc.ErrorDuringImport as error:
+        raise UserError(f"The plan's network class {name} cannot be imported: {error.value}.") from error
+    if found is None:
+        raise UserError(f"The plan's network class {name} does not exist: install its package or correct the plans file.")
+    return found
+
+
+def require_device(device: torch.device) -> None:
+    """Raises:
+    UserError: this machine has no such device.
+    """
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError("This machine has no CUDA device that torch can use: append -device cpu (or -device mps).")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UserError("This machine has no MPS device that torch can use: append -device cpu.")
+
+
+def require_preprocessed(dataset_name: str, configuration: ConfigurationManager, plans_name: str, name: str) -> None:
+    """Raises:
+    UserError: nnU-Net's folders are not set, or the configuration's data set is not preprocessed.
+    """
+    for variable in (nnUNet_preprocessed, nnUNet_results):
+        if not variable.is_set():
+            raise UserError("Set the environment variables nnUNet_preprocessed and nnUNet_results to nnU-Net's folders.")
+    folder = Path(str(nnUNet_preprocessed)) / dataset_name / configuration.data_identifier
+    if not folder.is_dir() or not any(folder.iterdir()):
+        raise UserError(
+            f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {dataset_name} -plans_name {plans_name} "
+            f"-c {name}."
+        )

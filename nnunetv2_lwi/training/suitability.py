@@ -1,0 +1,41 @@
+"""Whether a step 1 may start a training that is not running yet: what ``check`` and ``train`` ask."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunetv2_lwi.digest import make_digest
+from nnunetv2_lwi.handover import Step1, Verdict, judge, misfits, read_step1
+from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.training.build import build_pretext_network
+from nnunetv2_lwi.training.preconditions import network_class, resolve_configuration
+
+
+def check_step1(
+    checkpoint: str | os.PathLike[str],
+    plans: dict[str, Any],
+    configuration: str,
+    dataset_json: dict[str, Any],
+    train_cases: list[str],
+    val_cases: list[str],
+) -> tuple[Step1, Verdict]:
+    """Read a step 1 checkpoint and compare it with a training: settings, cases, and the weights themselves.
+
+    Raises:
+        UserError: the checkpoint or the plan cannot be used at all.
+    """
+    resolved = resolve_configuration(plans, configuration)
+    settings = LWISettings.from_configuration(resolved.configuration)
+    network_class(resolved)
+    step1 = read_step1(checkpoint)
+    channels = determine_num_input_channels(PlansManager(plans), resolved, dataset_json)
+    digest = make_digest(resolved.configuration, channels, settings)
+    verdict = judge(step1, digest, train_cases, val_cases, plans["dataset_name"])
+    if not verdict.refusals:
+        pretext = build_pretext_network(resolved, channels, settings)
+        verdict.refusals += misfits(step1.weights, pretext.network)
+    return step1, verdict

@@ -1,0 +1,143 @@
+"""Shuffle and mask: from a batch X to the shuffled X' and the masked, shuffled X'' (paper, section III-B).
+
+Order and polarity, once and for all: ``order[n, f]`` is the original index of the slab that now stands at position f of
+sample n; in a mask, ``True`` marks what is zeroed. Every sample has its own permutation and its own mask, and the mask is
+laid over X', after the shuffle. All of it runs on the batch's device, without loops over samples, slabs or cells.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import ceil
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from nnunetv2_lwi.settings import MaskingSettings
+
+
+class TransformedBatch(NamedTuple):
+    """What step 1 makes of a batch of shape (N, C, D, H, W)."""
+
+    masked: Tensor
+    """X'', (N, C, D, H, W): what the encoder sees."""
+    shuffled: Tensor
+    """X', (N, C, D, H, W): what the decoder is to predict."""
+    order: Tensor
+    """(N, B), int64: what the order heads are to predict."""
+
+
+def draw_order(samples: int, slabs: int, generator: torch.Generator) -> Tensor:
+    """Draw one permutation of the slabs per sample, uniformly: argsort of noise.
+
+    Returns:
+        order (N, B), int64, on the generator's device.
+    """
+    noise = torch.rand(samples, slabs, generator=generator, device=generator.device)
+    return noise.argsort(dim=1)
+
+
+def shuffle_slabs(volume: Tensor, order: Tensor) -> Tensor:
+    """Put slab ``order[n, f]`` of sample n at position f.
+
+    Args:
+        volume: (N, C, D, H, W), D a multiple of B.
+        order: (N, B), a permutation of 0..B-1 in every row.
+
+    Returns:
+        (N, C, D, H, W), a new contiguous tensor.
+    """
+    samples, channels, *spatial = volume.shape
+    slabs = order.shape[1]
+    first_row = torch.arange(samples * channels, device=order.device).view(samples, channels, 1) * slabs
+    rows = (first_row + order[:, None]).flatten()
+    return volume.reshape(samples * channels * slabs, -1).index_select(0, rows).view(samples, channels, *spatial)
+
+
+def unshuffle_slabs(shuffled: Tensor, order: Tensor) -> Tensor:
+    """Undo :func:`shuffle_slabs`: the slab at position f goes back to ``order[n, f]``."""
+    return shuffle_slabs(shuffled, order.argsort(dim=1))
+
+
+@dataclass(frozen=True)
+class MaskGrid:
+    """A grid of mask patches laid over a patch; the last cells are cut where the edges do not divide.
+
+    Attributes:
+        patch_size: (D, H, W), what is covered.
+        cell_size: edges of one mask patch, none longer than the patch.
+    """
+
+    patch_size: tuple[int, int, int]
+    cell_size: tuple[int, int, int]
+
+    @classmethod
+    def over(cls, patch_size: tuple[int, int, int], mask_patch: tuple[int, int, int], slabs: int) -> MaskGrid:
+        """The grid for mask patches capped by the slab's thickness in depth and by the patch in plane."""
+        depth, height, width = patch_size
+        caps = (depth // slabs, height, width)
+        cell_depth, cell_height, cell_width = (min(edge, cap) for edge, cap in zip(mask_patch, caps, strict=True))
+        return cls(patch_size, (cell_depth, cell_height, cell_width))
+
+    @property
+    def cells(self) -> tuple[int, int, int]:
+        """Number of cells along D, H and W."""
+        depth, height, width = (ceil(p / c) for p, c in zip(self.patch_size, self.cell_size, strict=True))
+        return depth, height, width
+
+    def to_voxels(self, cell_mask: Tensor) -> Tensor:
+        """Spread one value a cell, (N, cells D, cells H, cells W), over its voxels: (N, 1, D, H, W)."""
+        (cells_d, cells_h, cells_w), (cell_d, cell_h, cell_w) = self.cells, self.cell_size
+        voxels = cell_mask[:, :, None, :, None, :, None].expand(-1, -1, cell_d, -1, cell_h, -1, cell_w)
+        depth, height, width = self.patch_size
+        voxels = voxels.reshape(-1, 1, cells_d * cell_d, cells_h * cell_h, cells_w * cell_w)
+        return voxels[:, :, :depth, :height, :width]
+
+
+def draw_cell_mask(samples: int, grid: MaskGrid, masking: MaskingSettings, generator: torch.Generator) -> Tensor:
+    """Draw exactly round(ratio x cells) cells per sample, every set of that size being equally likely.
+
+    ``random`` draws among all cells; ``tube`` draws among the columns, (cells H, cells W), and repeats them along depth.
+
+    Returns:
+        (N, cells D, cells H, cells W), bool, True where the volume is zeroed.
+    """
+    cells_d, cells_h, cells_w = grid.cells
+    drawn_d = 1 if masking.strategy == "tube" else cells_d
+    cells = drawn_d * cells_h * cells_w
+    noise = torch.rand(samples, cells, generator=generator, device=generator.device)
+    chosen = noise.argsort(dim=1)[:, : round(masking.ratio * cells)]
+    mask = torch.zeros(samples, cells, dtype=torch.bool, device=noise.device).scatter_(1, chosen, True)
+    return mask.view(samples, drawn_d, cells_h, cells_w).expand(-1, cells_d, -1, -1)
+
+
+@dataclass(frozen=True)
+class Transformation:
+    """The paper's transformation module for patches of one size.
+
+    Attributes:
+        patch_size: (D, H, W).
+        slabs: B; 1 leaves the order as it is (no order prediction).
+        masking: None leaves every voxel (no reconstruction).
+    """
+
+    patch_size: tuple[int, int, int]
+    slabs: int
+    masking: MaskingSettings | None
+
+    @property
+    def grid(self) -> MaskGrid | None:
+        """The grid of mask patches, if anything is masked."""
+        return None if self.masking is None else MaskGrid.over(self.patch_size, self.masking.patch_size, self.slabs)
+
+    def __call__(self, volume: Tensor, generator: torch.Generator) -> TransformedBatch:
+        """Shuffle, then mask, (N, C, D, H, W); ``generator`` lives on the batch's device."""
+        samples = volume.shape[0]
+        order = draw_order(samples, self.slabs, generator)
+        shuffled = shuffle_slabs(volume, order) if self.slabs > 1 else volume
+        if self.masking is None or self.grid is None:
+            return TransformedBatch(shuffled, shuffled, order)
+        cell_mask = draw_cell_mask(samples, self.grid, self.masking, generator)
+        masked = shuffled.masked_fill(self.grid.to_voxels(cell_mask), 0)
+        return TransformedBatch(masked, shuffled, order)

@@ -1,0 +1,6 @@
+"""Both trainers, where nnU-Net looks for them."""
+
+from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
+from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+
+__all__ = ["nnUNetTrainerLWIInit", "nnUNetTrainerLWISeg"]
