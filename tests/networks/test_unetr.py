@@ -1,0 +1,67 @@
+"""UNETR is MONAI's, cut into encoder and decoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nnunetv2_lwi.networks import UNETR
+from nnunetv2_lwi.networks.protocol import tokens_to_grid
+from nnunetv2_lwi.networks.unetr import hidden_layers
+
+SIZES = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 32, "num_heads": 2}
+
+FROM_MONAI = {
+    "vit.": "encoder.vit.",
+    "encoder1.": "decoder.image_block.",
+    "encoder2.": "decoder.hidden_blocks.0.",
+    "encoder3.": "decoder.hidden_blocks.1.",
+    "encoder4.": "decoder.hidden_blocks.2.",
+    "decoder5.": "decoder.up_blocks.0.",
+    "decoder4.": "decoder.up_blocks.1.",
+    "decoder3.": "decoder.up_blocks.2.",
+    "decoder2.": "decoder.up_blocks.3.",
+    "out.conv.conv.": "decoder.seg_layers.0.",
+    **{f"vit.blocks.{i}.norm_cross_attn.": None for i in range(12)},
+}
+
+
+def test_same_function_as_monai(carry_over):
+    from monai.networks import nets
+
+    torch.manual_seed(0)
+    size = (48, 16, 32)
+    original = nets.UNETR(in_channels=2, out_channels=3, img_size=size, **SIZES).eval()
+    network = UNETR(input_channels=2, num_classes=3, patch_size=size, **SIZES).eval()
+    carry_over(original, network, FROM_MONAI)
+    x = torch.randn(2, 2, *size)
+    with torch.no_grad():
+        torch.testing.assert_close(network(x), original(x), rtol=0, atol=1e-5)
+
+
+def test_parameter_count():
+    """MONAI's 92,802,478 less the 18,432 that it does not use."""
+    with torch.device("meta"):
+        network = UNETR(input_channels=1, num_classes=14, patch_size=[96, 96, 96])
+    assert sum(parameter.numel() for parameter in network.parameters()) == 92_784_046
+
+
+def test_patch_embedding_keeps_slabs_apart():
+    encoder = UNETR(input_channels=1, num_classes=2, patch_size=[48, 16, 32], num_layers=3, **SIZES).encoder
+    x = torch.randn(1, 1, 48, 16, 32)
+    changed = x.clone()
+    changed[:, :, 16:32] += 1
+    with torch.no_grad():
+        difference = encoder.vit.patch_embedding(changed) - encoder.vit.patch_embedding(x)
+    assert tokens_to_grid(difference, encoder.grid).any(dim=1)[0].tolist() == [
+        [[False, False]],
+        [[True, True]],
+        [[False, False]],
+    ]
+
+
+def test_hidden_layers():
+    assert hidden_layers(12) == (3, 6, 9)
+    assert len(set(hidden_layers(3))) == 3
+    with pytest.raises(SystemExit, match="num_layers"):
+        hidden_layers(2)
