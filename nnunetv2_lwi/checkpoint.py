@@ -22,7 +22,7 @@ from nnunetv2_lwi.errors import UserError
 LWI_KEY = "lwi"
 """What is ours stands in a checkpoint under this key; everything else is nnU-Net's."""
 
-_NUMPY_SCALARS = [multiarray.scalar, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd")]
+_NUMPY_SCALARS: list[Any] = [multiarray.scalar, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd")]
 """What nnU-Net's own checkpoints need beyond tensors and plain values."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -47,7 +48,9 @@ def draw_pretext_example(example: PretextExample, path: Path, title: str) -> Non
     axes = figure.subplots(2, len(columns) + 1, squeeze=False)
     low, high = np.percentile(example.shuffled, (0.5, 99.5))
     for column, (name, volume) in enumerate(columns):
-        style = {"cmap": "magma", "vmin": 0} if name == "absolute error" else {"cmap": "gray", "vmin": low, "vmax": high}
+        style: dict[str, Any] = (
+            {"cmap": "magma", "vmin": 0} if name == "absolute error" else {"cmap": "gray", "vmin": low, "vmax": high}
+        )
         depth, height, _ = volume.shape
         for row, image in enumerate((volume[:, height // 2], volume[depth // 2])):
             _show(axes[row, column], image, _aspect(example.spacing, row), style)
@@ -77,7 +80,7 @@ def _aspect(spacing: Sequence[float], row: int) -> float:
     return spacing[row] / spacing[2]
 
 
-def _show(axes: Axes, image: Volume, aspect: float, style: dict[str, object]) -> None:
+def _show(axes: Axes, image: Volume, aspect: float, style: dict[str, Any]) -> None:
     axes.imshow(image, aspect=aspect, interpolation="nearest", **style)
     axes.set(xticks=[], yticks=[])
 
@@ -98,7 +101,9 @@ def _mark_slabs(axes: Axes, example: PretextExample, name: str) -> None:
         if name == "masked (input)" and predicted is not None:
             text, colour = str(predicted[position]), "lime" if predicted[position] == index else "red"
         if name in ("original", "shuffled (target)", "masked (input)"):
-            axes.text(0.02, (position + 0.5) / slabs, text, color=colour, va="center", transform=_top_down(axes), weight="bold")
+            axes.text(
+                0.02, (position + 0.5) / slabs, text, color=colour, va="center", transform=_top_down(axes), weight="bold"
+            )
 
 
 def _top_down(axes: Axes) -> Transform:

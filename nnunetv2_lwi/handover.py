@@ -85,8 +85,8 @@ def read_step1(path: str | os.PathLike[str]) -> Step1:
     ours = checkpoint.get(LWI_KEY)
     if trainer != STEP1_TRAINER or not isinstance(ours, Mapping) or not {"digest", "provenance"} <= ours.keys():
         raise UserError(
-            f"{path} is not the checkpoint of a step 1 but of trainer {trainer}. Give the checkpoint_final.pth of a training "
-            f"with -tr {STEP1_TRAINER}."
+            f"{path} is not the checkpoint of a step 1 but of trainer {trainer}. Give the checkpoint_final.pth of a "
+            f"training with -tr {STEP1_TRAINER}."
         )
     return Step1(
         Path(path), checkpoint["network_weights"], ours["digest"], ours["provenance"], list(ours.get("untrained", []))

@@ -72,8 +72,8 @@ def choose_order_levels(settings: LWISettings, network: nn.Module, levels: Seque
         for index in settings.order_levels:
             if index not in able:
                 raise UserError(
-                    f"lwi.order_levels = {list(settings.order_levels)} in the plan is not allowed: level {index} cannot tell "
-                    f"the order of {slabs} slabs; its depth must be a multiple of that. The network's levels: {described}."
+                    f"lwi.order_levels = {list(settings.order_levels)} in the plan is not allowed: level {index} cannot "
+                    f"tell the order of {slabs} slabs: its depth must be a multiple of that. Levels: {described}."
                 )
         return [able[index] for index in sorted(settings.order_levels)]
     offered = getattr(network, "order_levels", None)

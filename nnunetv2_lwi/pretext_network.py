@@ -43,9 +43,7 @@ class PretextNetwork(nn.Module):
         network.decoder.deep_supervision = False  # type: ignore[union-attr,assignment]
 
     @classmethod
-    def around(
-        cls, network: nn.Module, settings: LWISettings, channels: int, patch_size: Sequence[int]
-    ) -> PretextNetwork:
+    def around(cls, network: nn.Module, settings: LWISettings, channels: int, patch_size: Sequence[int]) -> PretextNetwork:
         """Measure the network, give it its heads, and freeze what step 1 does not train.
 
         Without that, DistributedDataParallel stops at parameters that get no gradient: the lower output layers, the
@@ -75,7 +73,7 @@ class PretextNetwork(nn.Module):
         """Parameters of the wrapped network that step 1 leaves as they were drawn."""
         return [name for name, parameter in self.network.named_parameters() if not parameter.requires_grad]
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    def state_dict(self, *args: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """The wrapped network's, as nnU-Net would save it."""
         return self.network.state_dict(*args, **kwargs)
 

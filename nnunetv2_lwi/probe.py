@@ -53,7 +53,7 @@ def _run(module: nn.Module, shape: tuple[int, ...]) -> tuple[Any, dict[str, Tens
 
 
 def _run_for_real(module: nn.Module, shape: tuple[int, ...]) -> tuple[Any, dict[str, Tensor]]:
-    parameters = dict(module.named_parameters())
+    parameters: dict[str, Tensor] = dict(module.named_parameters())
     device = next(iter(parameters.values())).device
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     try:

@@ -116,7 +116,6 @@ class InitSettings(TrainingSettings):
     """Step 1's training."""
 
     epochs: int = setting(200, whole_number(1))
-    lr: float = setting(1e-4, POSITIVE)
 
 
 @dataclass(frozen=True)

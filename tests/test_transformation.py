@@ -98,8 +98,9 @@ def mask_by_loop(cell_mask: Tensor, grid: MaskGrid) -> Tensor:
 def test_mask_covers_exactly_the_drawn_cells(patch, slabs, mask_patch, ratio, strategy):
     patch = (patch[0] * slabs, *patch[1:])
     grid = MaskGrid.over(patch, mask_patch, slabs)
-    assert grid.cell_size[0] <= patch[0] // slabs
-    assert grid.cells == tuple(ceil(p / min(m, cap)) for p, m, cap in zip(patch, mask_patch, (patch[0] // slabs, *patch[1:])))
+    caps = (patch[0] // slabs, *patch[1:])
+    assert grid.cell_size[0] <= caps[0]
+    assert grid.cells == tuple(ceil(p / min(m, cap)) for p, m, cap in zip(patch, mask_patch, caps, strict=True))
     cells = draw_cell_mask(2, grid, MaskingSettings(strategy, ratio, mask_patch), generator())
     if strategy == "tube":
         assert all(torch.equal(cells[:, 0], layer) for layer in cells.unbind(1))

@@ -1,4 +1,4 @@
-"""``nnUNetv2_lwi check``: a step 1 checkpoint against a data set, configuration and fold, without running any of its code."""
+"""``nnUNetv2_lwi check``: does a step 1 checkpoint fit a data set, configuration and fold? None of its code is run."""
 
 from __future__ import annotations
 
@@ -37,19 +37,17 @@ def check_for(checkpoint: Path, target: Target) -> None:
     from nnunetv2_lwi.training.suitability import check_step1
 
     train_cases, val_cases = read_split(target)
-    step1, verdict = check_step1(
-        checkpoint, target.plans, target.configuration, target.dataset_json, train_cases, val_cases
-    )
+    step1, verdict = check_step1(checkpoint, target.plans, target.configuration, target.dataset_json, train_cases, val_cases)
     print(f"{checkpoint}: step 1 of {step1.origin}; {len(step1.provenance['cases'])} cases, {len(step1.weights)} tensors.")
     print("Versions: " + ", ".join(f"{name} {version}" for name, version in step1.provenance["versions"].items()) + ".")
     for warning in verdict.warnings:
         print(f"Warning: {warning}.")
     verdict.raise_if_refused(step1)
-    print(f"It fits {target.dataset_name}, plans {target.plans_name}, configuration {target.configuration}, fold {target.fold}.")
+    print(f"It fits {target}.")
 
 
 def read_split(target: Target) -> tuple[list[str], list[str]]:
-    """Training and validation cases of the fold where nnU-Net has a split file; else none, as nnU-Net makes it on training."""
+    """Training and validation cases of the fold; none where nnU-Net has yet to write its split file."""
     from nnunetv2.paths import nnUNet_preprocessed
 
     path = Path(str(nnUNet_preprocessed)) / target.dataset_name / "splits_final.json"

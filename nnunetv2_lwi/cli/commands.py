@@ -43,7 +43,7 @@ def stock_command(entry: str, *arguments: str | os.PathLike[str]) -> list[str]:
     script = shutil.which(entry, path=os.pathsep.join(map(str, scripts_folders())))
     if script is None:
         raise UserError(f"{entry} is not in {scripts_folders()[0]}: install nnunetv2 into this environment.")
-    return [script, *map(os.fspath, arguments)]
+    return [script, *(os.fspath(argument) for argument in arguments)]
 
 
 def shell_line(command: Sequence[str]) -> str:

@@ -27,6 +27,9 @@ class Target:
     plans: dict[str, Any]
     dataset_json: dict[str, Any]
 
+    def __str__(self) -> str:
+        return f"{self.dataset_name}, plans {self.plans_name}, configuration {self.configuration}, fold {self.fold}"
+
     def output_folder(self, trainer: str) -> Path:
         """Where a trainer writes for this target."""
         from nnunetv2.paths import nnUNet_results

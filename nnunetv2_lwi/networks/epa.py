@@ -30,9 +30,7 @@ class EPASettings:
 class EPABlock(nn.Module):
     """Attention, then convolutions, each around a residual connection; (N, E, D, H, W) in and out."""
 
-    def __init__(
-        self, grid: Sequence[int], features: int, projection_size: int, settings: EPASettings
-    ) -> None:
+    def __init__(self, grid: Sequence[int], features: int, projection_size: int, settings: EPASettings) -> None:
         """Build a block for one grid.
 
         Args:

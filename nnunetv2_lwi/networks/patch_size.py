@@ -12,9 +12,7 @@ from nnunetv2_lwi.errors import UserError
 Size = tuple[int, int, int]
 
 
-def check_patch_size(
-    network: str, patch_size: Sequence[int], stride: Sequence[int], fewest_tokens: int = 1
-) -> Size:
+def check_patch_size(network: str, patch_size: Sequence[int], stride: Sequence[int], fewest_tokens: int = 1) -> Size:
     """Return the patch size if its edges are multiples of the stride, else name the nearest that works.
 
     Args:
@@ -24,9 +22,7 @@ def check_patch_size(
         fewest_tokens: how many positions the deepest features need (2 for instance normalisation).
     """
     if len(patch_size) != 3:
-        raise UserError(
-            f"{network} takes a patch of three edges (depth, height, width), got {list(patch_size)}."
-        )
+        raise UserError(f"{network} takes a patch of three edges (depth, height, width), got {list(patch_size)}.")
     nearest = nearest_patch_size(patch_size, stride, fewest_tokens)
     if tuple(patch_size) != nearest:
         few = f" and at least {fewest_tokens} of them in all" if fewest_tokens > 1 else ""

@@ -84,9 +84,7 @@ class Primus(EncoderDecoder):
             init_values=init_values,
             scale_attn_inner=scale_attn_inner,
         )
-        super().__init__(
-            PrimusEncoder(original, size), PrimusDecoder(original.up_projection.decode, num_classes)
-        )
+        super().__init__(PrimusEncoder(original, size), PrimusDecoder(original.up_projection.decode, num_classes))
 
 
 class PrimusEncoder(nn.Module):
@@ -117,9 +115,7 @@ class PrimusDecoder(Decoder):
         from dynamic_network_architectures.initialization.weight_init import InitWeights_He
 
         *hidden, last = up_projection
-        output = nn.ConvTranspose3d(
-            last.in_channels, num_classes, kernel_size=last.kernel_size, stride=last.stride
-        )
+        output = nn.ConvTranspose3d(last.in_channels, num_classes, kernel_size=last.kernel_size, stride=last.stride)
         super().__init__([output.apply(InitWeights_He(1e-2))])
         self.up_projection = nn.Sequential(*hidden)
 
@@ -131,10 +127,6 @@ class PrimusDecoder(Decoder):
 def check_settings(patch_embed_size: Sequence[int], embed_dim: int, eva_numheads: int) -> None:
     """Stop, naming the setting, where the original would stop with an assertion or miss the patch size."""
     if len(patch_embed_size) != 3 or max(patch_embed_size) < 2 or any(log2(p) % 1 for p in patch_embed_size):
-        raise UserError(
-            f"Primus: patch_embed_size must be three powers of 2, not all 1, got {list(patch_embed_size)}."
-        )
+        raise UserError(f"Primus: patch_embed_size must be three powers of 2, not all 1, got {list(patch_embed_size)}.")
     if embed_dim % (6 * eva_numheads):
-        raise UserError(
-            f"Primus: embed_dim must be a multiple of 6 x eva_numheads ({6 * eva_numheads}), got {embed_dim}."
-        )
+        raise UserError(f"Primus: embed_dim must be a multiple of 6 x eva_numheads ({6 * eva_numheads}), got {embed_dim}.")

@@ -72,9 +72,7 @@ class SwinUNETR(EncoderDecoder):
             drop_path_rate=drop_path_rate,
             use_checkpoint=use_checkpoint,
         )
-        super().__init__(
-            SwinEncoder(transformer), SwinUNETRDecoder(input_channels, num_classes, feature_size)
-        )
+        super().__init__(SwinEncoder(transformer), SwinUNETRDecoder(input_channels, num_classes, feature_size))
 
 
 class SwinEncoder(nn.Module):
@@ -101,9 +99,7 @@ class SwinUNETRDecoder(Decoder):
         super().__init__([nn.Conv3d(feature_size, num_classes, kernel_size=1)])
 
         def skip_block(in_channels: int, out_channels: int) -> nn.Module:
-            return UnetrBasicBlock(
-                in_channels=in_channels, out_channels=out_channels, stride=1, **RESIDUAL_3D
-            )
+            return UnetrBasicBlock(in_channels=in_channels, out_channels=out_channels, stride=1, **RESIDUAL_3D)
 
         widths = [feature_size * 2**level for level in range(5)]
         self.image_block = skip_block(input_channels, feature_size)

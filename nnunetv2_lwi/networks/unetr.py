@@ -106,9 +106,7 @@ class UNETRDecoder(Decoder):
         from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
 
         super().__init__([nn.Conv3d(feature_size, num_classes, kernel_size=1)])
-        self.image_block = UnetrBasicBlock(
-            in_channels=input_channels, out_channels=feature_size, stride=1, **RESIDUAL_3D
-        )
+        self.image_block = UnetrBasicBlock(in_channels=input_channels, out_channels=feature_size, stride=1, **RESIDUAL_3D)
         self.hidden_blocks = nn.ModuleList(
             UnetrPrUpBlock(
                 in_channels=hidden_size,

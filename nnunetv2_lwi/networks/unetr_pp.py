@@ -70,19 +70,12 @@ class UNETRPlusPlus(EncoderDecoder):
         size = check_patch_size("UNETR++", patch_size, [prod(axis) for axis in zip(*strides, strict=True)])
         grids = stage_grids(size, strides)
         stages = [
-            Stage(*stage)
-            for stage in zip(
-                grids, strides[1:], features_per_stage[1:], depths, projection_sizes, strict=True
-            )
+            Stage(*stage) for stage in zip(grids, strides[1:], features_per_stage[1:], depths, projection_sizes, strict=True)
         ]
-        epa = EPASettings(
-            num_heads, shared_projection, residual_blocks, attention_dropout, released_token_order
-        )
+        epa = EPASettings(num_heads, shared_projection, residual_blocks, attention_dropout, released_token_order)
         super().__init__(
             UNETRPlusPlusEncoder(input_channels, size, stages, epa),
-            UNETRPlusPlusDecoder(
-                input_channels, num_classes, features_per_stage[0], stages, epa, deep_supervision
-            ),
+            UNETRPlusPlusDecoder(input_channels, num_classes, features_per_stage[0], stages, epa, deep_supervision),
         )
         self.deep_supervision_scales = [
             [coarse / fine for coarse, fine in zip(grid, size, strict=True)] for grid in (size, *grids[:2])
@@ -102,23 +95,17 @@ class Stage:
 
     def blocks(self, epa: EPASettings) -> nn.Sequential:
         """The stage's EPA blocks."""
-        return nn.Sequential(
-            *(EPABlock(self.grid, self.features, self.projection_size, epa) for _ in range(self.depth))
-        )
+        return nn.Sequential(*(EPABlock(self.grid, self.features, self.projection_size, epa) for _ in range(self.depth)))
 
 
 class UNETRPlusPlusEncoder(nn.Module):
     """Non-overlapping convolutions between stages of EPA blocks (section 3.1)."""
 
-    def __init__(
-        self, input_channels: int, patch_size: Size, stages: Sequence[Stage], epa: EPASettings
-    ) -> None:
+    def __init__(self, input_channels: int, patch_size: Size, stages: Sequence[Stage], epa: EPASettings) -> None:
         super().__init__()
         self.patch_size = patch_size
         widths = [input_channels, *(stage.features for stage in stages)]
-        self.downsamplings = nn.ModuleList(
-            downsampling(width, stage) for width, stage in zip(widths, stages, strict=False)
-        )
+        self.downsamplings = nn.ModuleList(downsampling(width, stage) for width, stage in zip(widths, stages, strict=False))
         self.stages = nn.ModuleList(stage.blocks(epa) for stage in stages)
         self.stages.apply(initialize_linear)
 
@@ -143,9 +130,7 @@ class UNETRPlusPlusDecoder(Decoder):
         deep_supervision: bool,
     ) -> None:
         widths = [full_resolution_features, *(stage.features for stage in stages)]
-        super().__init__(
-            [nn.Conv3d(width, num_classes, kernel_size=1) for width in widths[:3]], deep_supervision
-        )
+        super().__init__([nn.Conv3d(width, num_classes, kernel_size=1) for width in widths[:3]], deep_supervision)
         self.image_block = ResidualBlock(input_channels, widths[0], nn.InstanceNorm3d)
         self.upsamplings = nn.ModuleList(
             upsampling(stage, width) for stage, width in zip(reversed(stages), widths[-2::-1], strict=True)
@@ -211,9 +196,7 @@ def check_stages(
         if len(values) != length:
             raise UserError(f"UNETR++: {name} must have {length} entries, got {list(values)}.")
     if any(len(stride) != 3 for stride in strides) or set(strides[0]) != {1}:
-        raise UserError(
-            f"UNETR++: strides must be triples, the first [1, 1, 1], got {[list(s) for s in strides]}."
-        )
+        raise UserError(f"UNETR++: strides must be triples, the first [1, 1, 1], got {[list(s) for s in strides]}.")
     if any(width % num_heads or width % 2 for width in features_per_stage[1:]):
         raise UserError(
             f"UNETR++: features_per_stage from the second on must be even and multiples "

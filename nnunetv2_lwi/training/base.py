@@ -151,9 +151,9 @@ class LWITrainer(nnUNetTrainer):
             loss = self.logger.get_value(name, step=-1)
             if not isfinite(loss):
                 raise UserError(
-                    f"The {name.split('_')[0]} loss became {loss} in epoch {self.current_epoch}. The checkpoints of earlier "
-                    f"epochs in {self.output_folder} stand. Lower lwi.{self.step}.lr or lwi.{self.step}.gradient_clip, or look "
-                    "for NaN or infinite voxels in the data."
+                    f"The {name.split('_')[0]} loss became {loss} in epoch {self.current_epoch}. The checkpoints of "
+                    f"earlier epochs in {self.output_folder} stand. Lower lwi.{self.step}.lr or "
+                    f"lwi.{self.step}.gradient_clip, or look for NaN or infinite voxels in the data."
                 )
 
     def latest_is_due(self) -> bool:
@@ -249,4 +249,3 @@ class LWITrainer(nnUNetTrainer):
             if any(empty.iterdir()):
                 break
             empty.rmdir()
-

@@ -32,7 +32,7 @@ from nnunetv2_lwi.transformation import Transformation, TransformedBatch
 PICTURES_IN_A_TRAINING = 20
 
 
-class nnUNetTrainerLWIInit(LWITrainer):  # noqa: N801  nnU-Net finds trainers by such names
+class nnUNetTrainerLWIInit(LWITrainer):
     """Trains nnU-Net's network of the plan to put shuffled slabs in order and to fill in what was masked.
 
     Its checkpoint starts step 2: nnUNetTrainerLWISeg finds it, ``-pretrained_weights`` takes it for any trainer.
@@ -113,23 +113,24 @@ class nnUNetTrainerLWIInit(LWITrainer):  # noqa: N801  nnU-Net finds trainers by
     def _log_what_is_trained(self, pretext: PretextNetwork) -> None:
         if self.lwi.predicts_order:
             heads = [level.index for level in pretext.order_heads.levels]
+            thickness = self.configuration_manager.patch_size[0] // pretext.slabs
             self.print_to_log_file(
-                f"Order prediction: {pretext.slabs} slabs of {self.configuration_manager.patch_size[0] // pretext.slabs} slices, "
-                f"chance {pretext.chance:.3f}, heads at levels {heads}; any other level is not offered by the network or the "
-                "plan, or its depth is not a multiple of the number of slabs."
+                f"Order prediction: {pretext.slabs} slabs of {thickness} slices, chance {pretext.chance:.3f}, heads at "
+                f"levels {heads}; any other level is not offered by the network or the plan, or its depth is not a multiple of the "
+                "number of slabs."
             )
         else:
             self.print_to_log_file("No order prediction (lwi.order_weight is 0): nothing is shuffled, there are no heads.")
         grid = self.transformation.grid
         if grid is not None:
             self.print_to_log_file(
-                f"Reconstruction: {self.lwi.masking.strategy} masking of {self.lwi.masking.ratio:.0%} of {grid.cells} cells of "
-                f"{grid.cell_size} voxels."
+                f"Reconstruction: {self.lwi.masking.strategy} masking of {self.lwi.masking.ratio:.0%} of {grid.cells} cells "
+                f"of {grid.cell_size} voxels."
             )
         else:
             self.print_to_log_file(
-                "No reconstruction (lwi.reconstruction_weight is 0): nothing is masked, the decoder is not trained and starts "
-                "step 2 random."
+                "No reconstruction (lwi.reconstruction_weight is 0): nothing is masked, the decoder is not trained and "
+                "starts step 2 random."
             )
         untrained = pretext.untrained_keys()
         if untrained:
@@ -138,7 +139,7 @@ class nnUNetTrainerLWIInit(LWITrainer):  # noqa: N801  nnU-Net finds trainers by
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """Step 1 has one output, at full resolution."""
 
-    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, tuple[int, ...]]:  # noqa: N802
+    def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, tuple[int, ...]]:
         """nnU-Net's, but depth is not mirrored while the order is predicted: it would reverse the order unseen."""
         rotation, dummy_2d, initial_patch_size, mirror_axes = (
             super().configure_rotation_dummyDA_mirroring_and_inital_patch_size()

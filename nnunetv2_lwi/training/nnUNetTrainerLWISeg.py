@@ -18,7 +18,7 @@ from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.build import supports_deep_supervision
 
 
-class nnUNetTrainerLWISeg(LWITrainer):  # noqa: N801  nnU-Net finds trainers by such names
+class nnUNetTrainerLWISeg(LWITrainer):
     """Never starts from random weights by accident: see :meth:`on_train_start`."""
 
     step = "seg"
@@ -56,7 +56,9 @@ class nnUNetTrainerLWISeg(LWITrainer):  # noqa: N801  nnU-Net finds trainers by 
         if not self.was_initialized:
             self.initialize()
         if self.resumed_from is not None:
-            self.print_to_log_file(f"Resumed from {self.resumed_from}; it started from: {self.start.get('kind', 'unknown')}.")
+            self.print_to_log_file(
+                f"Resumed from {self.resumed_from}; it started from: {self.start.get('kind', 'unknown')}."
+            )
         else:
             try:
                 self._start()
@@ -69,8 +71,8 @@ class nnUNetTrainerLWISeg(LWITrainer):  # noqa: N801  nnU-Net finds trainers by 
         if self._versions() != self._built_versions:
             self.start = {"kind": "pretrained_weights"}
             self.print_to_log_file(
-                "Start: the weights that were loaded into the network (-pretrained_weights). nnU-Net checked their names and "
-                f"shapes and hands over all but the output layers; nnUNetv2_lwi check tells where a {STEP1_TRAINER} "
+                "Start: the weights that were loaded into the network (-pretrained_weights). nnU-Net checked their names "
+                f"and shapes and hands over all but the output layers; nnUNetv2_lwi check tells where a {STEP1_TRAINER} "
                 "checkpoint comes from."
             )
         elif self.lwi.seg.start == "random":
@@ -135,7 +137,7 @@ class nnUNetTrainerLWISeg(LWITrainer):  # noqa: N801  nnU-Net finds trainers by 
     def _build_loss(self) -> nn.Module:
         """nnU-Net's loss, with the network's own weights for its outputs where it names them.
 
-        nnU-Net gives the lowest output no weight and divides by the sum: with a single output that is 0/0, so its weight is 1.
+        nnU-Net gives the lowest output no weight and divides by the sum: with a single output that is 0/0; here it is 1.
         """
         loss: nn.Module = super()._build_loss()
         if isinstance(loss, DeepSupervisionWrapper):

@@ -22,7 +22,9 @@ def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationMana
     """
     configurations: Mapping[str, Any] = plans.get("configurations", {})
     if name not in configurations:
-        raise UserError(f"Plans {plans.get('plans_name')} have no configuration {name}. They have: {', '.join(configurations)}.")
+        raise UserError(
+            f"Plans {plans.get('plans_name')} have no configuration {name}. They have: {', '.join(configurations)}."
+        )
     configuration = PlansManager(plans).get_configuration(name)
     if len(configuration.patch_size) != 3:
         raise UserError(
@@ -31,8 +33,8 @@ def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationMana
         )
     if configuration.previous_stage_name is not None:
         raise UserError(
-            f"Configuration {name} is the second stage of a cascade, whose input holds segmentations; step 1 may see no labels. "
-            f"Use a configuration without a previous stage{_suggestion(plans, name)}."
+            f"Configuration {name} is the second stage of a cascade, whose input holds segmentations; step 1 may see no "
+            f"labels. Use a configuration without a previous stage{_suggestion(plans, name)}."
         )
     return configuration
 
@@ -85,6 +87,6 @@ def require_preprocessed(dataset_name: str, configuration: ConfigurationManager,
     folder = Path(str(nnUNet_preprocessed)) / dataset_name / configuration.data_identifier
     if not folder.is_dir() or not any(folder.iterdir()):
         raise UserError(
-            f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {dataset_name} -plans_name {plans_name} "
-            f"-c {name}."
+            f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {dataset_name} -plans_name "
+            f"{plans_name} -c {name}."
         )

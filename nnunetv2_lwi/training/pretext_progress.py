@@ -29,7 +29,7 @@ class PretextLogger(LocalLogger):  # type: ignore[misc]
         self.chance = chance
         keys = ["lrs", "epoch_start_timestamps", "epoch_end_timestamps"]
         keys += [f"{phase}_{name}" for phase in PHASES for name in ("losses", *self.parts)]
-        self.my_fantastic_logging = {key: [] for key in keys}
+        self.my_fantastic_logging: dict[str, list[Any]] = {key: [] for key in keys}
 
     @property
     def losses(self) -> list[str]:
@@ -60,7 +60,7 @@ class PretextLogger(LocalLogger):  # type: ignore[misc]
 
     def plot_progress_png(self, output_folder: str) -> None:
         """Write ``progress.png``: losses, order accuracy per level beside chance, epoch time and learning rate."""
-        panels = [name for name in self.losses] + (["order accuracy"] if self.accuracies else []) + ["time", "rate"]
+        panels = self.losses + (["order accuracy"] if self.accuracies else []) + ["time", "rate"]
         figure = Figure(figsize=(12, 3.4 * len(panels)), layout="constrained")
         for axes, panel in zip(figure.subplots(len(panels), 1, squeeze=False)[:, 0], panels, strict=True):
             self._plot_panel(axes, panel)

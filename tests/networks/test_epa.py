@@ -43,16 +43,12 @@ def test_attention_is_the_papers(shared):
 
 def test_merged_heads_stay_at_their_position():
     heads = torch.arange(TOKENS).view(1, 1, TOKENS, 1).expand(2, HEADS, TOKENS, 4)
-    assert torch.equal(
-        merge_heads(heads), torch.arange(TOKENS).view(1, TOKENS, 1).expand(2, TOKENS, 4 * HEADS)
-    )
+    assert torch.equal(merge_heads(heads), torch.arange(TOKENS).view(1, TOKENS, 1).expand(2, TOKENS, 4 * HEADS))
 
 
 def test_released_order_reads_feature_head_position_as_position_feature():
     heads = torch.arange(HEADS * TOKENS * 4).view(1, HEADS, TOKENS, 4)
-    released = [
-        heads[0, head, token, e] for e in range(4) for head in range(HEADS) for token in range(TOKENS)
-    ]
+    released = [heads[0, head, token, e] for e in range(4) for head in range(HEADS) for token in range(TOKENS)]
     assert merge_heads(heads, released_token_order=True).flatten().tolist() == released
 
 

@@ -1,0 +1,58 @@
+# make demo   the whole job on a generated data set, or on DATASET=path/to/DatasetXXX_Name
+# make test   lint, types and tests; what CI runs
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+OUT ?= .work/demo
+
+# Small machines, and nothing of the user's own: tests and demo bring their own folders.
+export nnUNet_def_n_proc := 2
+export nnUNet_n_proc_DA := 1
+export OMP_NUM_THREADS := 1
+export nnUNet_compile := f
+export nnUNet_raw := $(CURDIR)/.work/nnUNet_raw
+export nnUNet_preprocessed := $(CURDIR)/.work/nnUNet_preprocessed
+export nnUNet_results := $(CURDIR)/.work/nnUNet_results
+unexport nnUNet_extTrainer
+unexport nnUNet_wandb_enabled
+unexport PYTHONPATH
+
+.PHONY: install demo test lint types fast end-to-end test-all soak bench clean
+
+install: $(INSTALLED)
+
+$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	touch $@
+
+demo: install
+	$(BIN)/nnUNetv2_lwi demo --output $(OUT) --overwrite $(if $(DATASET),--dataset $(DATASET))
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+fast: install
+	$(BIN)/pytest -q -m "not slow and not soak" --ignore=tests/end_to_end
+
+end-to-end: install
+	$(BIN)/pytest -q -m "not slow and not soak" tests/end_to_end
+
+test: lint types fast end-to-end
+
+test-all: lint types
+	$(BIN)/pytest -q -m "not soak"
+
+soak: install
+	$(BIN)/pytest -q -m soak
+
+bench: install
+	$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf $(VENV) .work build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Presets: one JSON file per published configuration."""

@@ -1,0 +1,31 @@
+"""Fixtures: nnU-Net's folders, and a tiny preprocessed data set in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny_dataset import TinyDataset, write_tiny_dataset
+
+
+@pytest.fixture
+def make_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TinyDataset]:
+    """Writes a tiny data set into folders of its own and points nnU-Net at them."""
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+
+    def make(name: str = "a", **options: Any) -> TinyDataset:
+        dataset = write_tiny_dataset(tmp_path / name, **options)
+        monkeypatch.setenv("nnUNet_preprocessed", str(dataset.preprocessed))
+        monkeypatch.setenv("nnUNet_results", str(dataset.results))
+        return dataset
+
+    return make
+
+
+@pytest.fixture
+def dataset(make_dataset: Callable[..., TinyDataset]) -> TinyDataset:
+    """One channel, two labels."""
+    return make_dataset()

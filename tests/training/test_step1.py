@@ -1,0 +1,255 @@
+"""Step 1 as nnU-Net runs it, on a tiny data set: what it writes, that labels have no influence, that it can be repeated."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.training import base
+from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
+
+
+def run(trainer) -> dict[str, torch.Tensor]:
+    trainer.run_training()
+    return {key: value.clone() for key, value in trainer.unwrapped_network.state_dict().items()}
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_a_training_writes_what_nnunet_would_and_pictures(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    trainer.run_training()
+    trainer.perform_actual_validation()
+    folder = dataset.output_folder("nnUNetTrainerLWIInit")
+    names = {path.name for path in folder.iterdir()}
+    assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png", "pictures", "validation"} <= names
+    assert not list(folder.glob(".*"))
+    assert sorted(path.name for path in (folder / "pictures").iterdir()) == ["epoch_0000.png", "epoch_0001.png"]
+    summary = json.loads((folder / "validation" / "summary.json").read_text())
+    assert summary["chance_order_accuracy"] == 0.5 and summary["num_subvolumes"] == 2
+    cases = [entry["case"] for entry in summary["metric_per_case"]]
+    assert cases == sorted(trainer.val_cases) and len(cases) == 1
+    assert {path.name for path in (folder / "validation").glob("*.png")} == {f"{case}.png" for case in cases}
+    for level in (0, 1, 2):
+        assert 0 <= summary["mean"][f"order_accuracy_level_{level}"] <= 1
+    assert summary["mean"]["reconstruction_loss"] > 0 and summary["mean"]["reconstruction_loss_of_input"] > 0
+    log = next(folder.glob("training_log_*.txt")).read_text()
+    for words in ("order accuracy (chance 0.500): level 0 train", "reconstruction", "New best validation loss", "heads at"):
+        assert words in log
+
+
+def test_the_checkpoint_is_plain_and_is_nnunets(dataset):
+    run(dataset.trainer(nnUNetTrainerLWIInit))
+    checkpoint = torch.load(
+        dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth", map_location="meta", weights_only=True
+    )
+    expected = dataset.trainer(nnUNetTrainer)
+    expected.initialize()
+    assert checkpoint["network_weights"].keys() == expected.network.state_dict().keys()
+    for key, tensor in expected.network.state_dict().items():
+        ours = checkpoint["network_weights"][key].shape
+        assert ours[1:] == tensor.shape[1:] and (ours[0] == 1 if ".seg_layers." in key else ours[0] == tensor.shape[0])
+    assert checkpoint["trainer_name"] == "nnUNetTrainerLWIInit" and checkpoint["current_epoch"] == 2
+    provenance = checkpoint["lwi"]["provenance"]
+    assert provenance["dataset_name"] == "Dataset999_Tiny" and provenance["fold"] == 0 and len(provenance["cases"]) == 4
+    assert provenance["versions"]["nnunetv2"] and checkpoint["lwi"]["digest"]["lwi"]["seed"] == 3
+    assert set(checkpoint["lwi"]["order_heads"]) == {
+        f"classifiers.{i}.{name}" for i in range(3) for name in ("weight", "bias")
+    }
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"ignore_label": True},
+        {"use_mask_for_norm": True},
+        {"channels": 2, "ignore_label": True, "use_mask_for_norm": True},
+    ],
+    ids=str,
+)
+def test_labels_have_no_influence(make_dataset, options):
+    plain = run(make_dataset("plain", **options).trainer(nnUNetTrainerLWIInit))
+    scrambled = run(make_dataset("scrambled", scrambled=True, **options).trainer(nnUNetTrainerLWIInit))
+    assert same(plain, scrambled)
+
+
+class ReadsLabels(nnUNetTrainerLWIInit):
+    """Keeps nnU-Net's label manager and transforms: the test above must tell it."""
+
+    def __init__(self, plans, configuration, fold, dataset_json, device=torch.device("cpu")):  # noqa: B008
+        super().__init__(plans, configuration, fold, dataset_json, device)
+        self.label_manager = self.plans_manager.get_label_manager(dataset_json)
+        self.oversample_foreground_percent = 0.33
+
+    get_training_transforms = staticmethod(nnUNetTrainer.get_training_transforms)
+    get_validation_transforms = staticmethod(nnUNetTrainer.get_validation_transforms)
+
+
+@pytest.mark.parametrize("options", [{}, {"ignore_label": True}], ids=str)
+def test_a_trainer_that_reads_labels_is_told(make_dataset, options):
+    plain = run(make_dataset("plain", **options).trainer(ReadsLabels))
+    scrambled = run(make_dataset("scrambled", scrambled=True, **options).trainer(ReadsLabels))
+    assert not same(plain, scrambled)
+
+
+def test_a_seed_repeats_a_training_and_another_does_not(dataset):
+    first = run(dataset.trainer(nnUNetTrainerLWIInit))
+    assert same(first, run(dataset.trainer(nnUNetTrainerLWIInit)))
+    assert not same(first, run(dataset.trainer(nnUNetTrainerLWIInit, seed=4)))
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
+def test_a_resumed_training_is_the_uninterrupted_one(dataset, monkeypatch, optimizer):
+    monkeypatch.setattr(base, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    settings = {"init": {"epochs": 4, "optimizer": optimizer, "lr": 1e-3, "warmup_epochs": 1}}
+    whole = dataset.trainer(nnUNetTrainerLWIInit, **settings)
+    expected = run(whole)
+    cut = dataset.trainer(nnUNetTrainerLWIInit, **settings)
+    monkeypatch.setattr(cut, "on_epoch_start", stop_before_epoch(cut, 2))
+    with pytest.raises(KeyboardInterrupt):
+        cut.run_training()
+    resumed = dataset.trainer(nnUNetTrainerLWIInit, **settings)
+    resumed.load_checkpoint(str(dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_latest.pth"))
+    assert resumed.current_epoch == 2
+    assert same(run(resumed), expected)
+    for key in ("train_losses", "val_losses", "lrs"):
+        assert resumed.logger.get_value(key, None) == whole.logger.get_value(key, None)
+    assert resumed.best_val_loss == whole.best_val_loss
+
+
+def stop_before_epoch(trainer, epoch: int):
+    on_epoch_start = trainer.on_epoch_start
+
+    def stop():
+        if trainer.current_epoch == epoch:
+            raise KeyboardInterrupt
+        on_epoch_start()
+
+    return stop
+
+
+def mirrored_axes(trainer) -> tuple[int, ...]:
+    trainer.initialize()
+    trainer.dataloader_train, _ = trainer.get_dataloaders()
+    (mirror,) = [t for t in trainer.dataloader_train.data_loader.transforms.transforms if isinstance(t, MirrorTransform)]
+    return tuple(mirror.allowed_axes)
+
+
+def test_depth_is_not_mirrored_while_the_order_is_predicted(dataset):
+    assert mirrored_axes(dataset.trainer(nnUNetTrainerLWIInit)) == (1, 2)
+    assert mirrored_axes(dataset.trainer(nnUNetTrainerLWIInit, order_weight=0)) == (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    "block", [{"order_weight": 0}, {"reconstruction_weight": 0}, {"masking": {"strategy": "tube"}}], ids=str
+)
+def test_every_objective_trains_alone(dataset, block):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, **block)
+    before = {name: value.clone() for name, value in trainer_network(trainer).named_parameters()}
+    run(trainer)
+    trainer.perform_actual_validation()
+    for name, parameter in trainer_network(trainer).named_parameters():
+        assert torch.equal(parameter, before[name]) != parameter.requires_grad, name
+    summary = json.loads((dataset.output_folder("nnUNetTrainerLWIInit") / "validation" / "summary.json").read_text())
+    assert ("order_loss" in summary["mean"]) == ("order_weight" not in block)
+    assert ("reconstruction_loss" in summary["mean"]) == ("reconstruction_weight" not in block)
+
+
+def trainer_network(trainer):
+    if not trainer.was_initialized:
+        trainer.initialize()
+    return trainer.unwrapped_network
+
+
+def test_fold_all_trains_and_validates(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, fold="all")
+    run(trainer)
+    trainer.perform_actual_validation()
+    summary = json.loads((dataset.output_folder("nnUNetTrainerLWIInit", "all") / "validation" / "summary.json").read_text())
+    assert len(summary["metric_per_case"]) == 5
+
+
+def test_a_loss_that_is_not_finite_stops_the_training_and_is_not_saved(dataset, monkeypatch):
+    monkeypatch.setattr(base, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, init={"epochs": 3, "lr": 1e-2})
+    on_epoch_start = trainer.on_epoch_start
+
+    def spoil():
+        if trainer.current_epoch == 1:
+            torch.nn.init.constant_(next(trainer.unwrapped_network.parameters()), torch.nan)
+        on_epoch_start()
+
+    monkeypatch.setattr(trainer, "on_epoch_start", spoil)
+    with pytest.raises(UserError, match="train loss became nan in epoch 1"):
+        trainer.run_training()
+    for kind in ("latest", "best"):
+        path = dataset.output_folder("nnUNetTrainerLWIInit") / f"checkpoint_{kind}.pth"
+        assert torch.load(path, weights_only=True)["current_epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("configuration", "lwi", "message"),
+    [
+        ("2d", {}, "2d is 2D.*3d_fullres"),
+        ("3d_cascade_fullres", {}, "second stage of a cascade.*3d_fullres"),
+        ("3d_lowres", {}, "have no configuration 3d_lowres. They have: 3d_fullres"),
+        ("3d_fullres", {"num_subvolumes": 3}, "lwi.num_subvolumes = 3 .*divide them .2, 4, 8"),
+        ("3d_fullres", {"num_subvolumes": 8, "order_levels": [1]}, "level 1 cannot tell"),
+        ("3d_fullres", {"masking": {"ratio": 2}}, "lwi.masking.ratio = 2"),
+        ("3d_fullres", {"unknown": 2}, "lwi.unknown in the plan is not a setting"),
+    ],
+)
+def test_what_cannot_work_is_told_before_anything_is_written(dataset, configuration, lwi, message):
+    with pytest.raises(UserError, match=message):
+        dataset.trainer(nnUNetTrainerLWIInit, configuration=configuration, **lwi)
+    assert list(dataset.results.iterdir()) == []
+
+
+def test_missing_data_are_told_before_anything_is_written(dataset):
+    dataset.plans["configurations"]["3d_fullres"]["data_identifier"] = "other"
+    with pytest.raises(UserError, match="nnUNetv2_preprocess -d Dataset999_Tiny -plans_name nnUNetPlans -c 3d_fullres"):
+        dataset.trainer(nnUNetTrainerLWIInit)
+    assert list(dataset.results.iterdir()) == []
+
+
+def test_a_device_that_is_not_there_is_told(dataset, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="append -device cpu"):
+        nnUNetTrainerLWIInit(dataset.plans, "3d_fullres", 0, dataset.dataset_json, torch.device("cuda"))
+
+
+def test_it_refuses_to_predict():
+    with pytest.raises(UserError, match="predict with that"):
+        nnUNetTrainerLWIInit.build_network_architecture(None, None, 1, 3, False)
+
+
+def test_pictures_are_the_same_at_every_call(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    run(trainer)
+    image = torch.randn(1, 6, 18, 30)
+    first, second = (trainer.evaluate.example(image, (2.0, 1.0, 1.0)) for _ in range(2))
+    assert (first.order == second.order).all() and (first.masked == second.masked).all()
+    assert first.reconstruction.shape == (8, 16, 16)
+
+
+def test_the_folder_that_nnunet_searches_holds_both_trainers(monkeypatch):
+    from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
+
+    from nnunetv2_lwi.cli.commands import trainers_folder
+
+    folder = trainers_folder()
+    for name in ("nnUNetTrainerLWIInit", "nnUNetTrainerLWISeg"):
+        found = recursive_find_python_class(
+            str(folder), name, None, base_folder=str(folder), cleanup_imports_from_base_folder=True
+        )
+        assert found.__module__ == f"nnunetv2_lwi.training.{name}"
+    assert Path(folder).is_dir()
