@@ -116,8 +116,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
             thickness = self.configuration_manager.patch_size[0] // pretext.slabs
             self.print_to_log_file(
                 f"Order prediction: {pretext.slabs} slabs of {thickness} slices, chance {pretext.chance:.3f}, heads at "
-                f"levels {heads}; any other level is not offered by the network or the plan, or its depth is not a multiple of the "
-                "number of slabs."
+                f"levels {heads}; any other level is not offered by the network or the plan, or its depth is not a "
+                "multiple of the number of slabs."
             )
         else:
             self.print_to_log_file("No order prediction (lwi.order_weight is 0): nothing is shuffled, there are no heads.")

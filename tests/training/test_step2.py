@@ -1,0 +1,232 @@
+"""Step 2: what it starts from, the stock -pretrained_weights, and nnU-Net's own training as the oracle."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.training import base
+from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
+from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+from tests.networks_for_tests import unet_kwargs
+from tests.tiny_dataset import TinyDataset
+
+
+@pytest.fixture
+def step1(dataset: TinyDataset) -> Path:
+    """The checkpoint of a finished step 1."""
+    dataset.trainer(nnUNetTrainerLWIInit).run_training()
+    return dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth"
+
+
+def weights_of(path: Path) -> dict[str, torch.Tensor]:
+    return torch.load(path, weights_only=True)["network_weights"]
+
+
+def start(trainer) -> dict[str, torch.Tensor]:
+    """What the training starts from, without training."""
+    trainer.num_epochs = 0
+    trainer.on_train_start()
+    return {key: value.clone() for key, value in trainer.unwrapped_network.state_dict().items()}
+
+
+def assert_handed_over(state: dict[str, torch.Tensor], weights: dict[str, torch.Tensor]) -> None:
+    for key, value in state.items():
+        assert (".seg_layers." in key) != (value.shape == weights[key].shape and torch.equal(value, weights[key])), key
+
+
+def log_of(trainer) -> str:
+    return Path(trainer.log_file).read_text()
+
+
+def test_it_finds_its_own_step_1_and_says_what_came_over(dataset, step1):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg)
+    assert_handed_over(start(trainer), weights_of(step1))
+    log = log_of(trainer)
+    total = len(weights_of(step1))
+    assert f"{total - 4} of {total} tensors come from step 1" in log
+    assert "4 stay random, being output layers: decoder.seg_layers.0.weight" in log
+    assert "Start: step 1 of Dataset999_Tiny, plans nnUNetPlans, configuration 3d_fullres, fold 0" in log
+
+
+def test_without_step_1_it_stops_with_the_command_and_leaves_nothing(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg)
+    command = r"nnUNetv2_train Dataset999_Tiny 3d_fullres 0 -tr nnUNetTrainerLWIInit -device cpu first"
+    with pytest.raises(UserError, match=command):
+        trainer.run_training()
+    assert list(dataset.results.iterdir()) == []
+
+
+def test_an_unfinished_step_1_is_not_taken(dataset, step1):
+    shutil.move(step1, step1.with_name("checkpoint_latest.pth"))
+    with pytest.raises(UserError, match=r"is not finished.*-device cpu --c first"):
+        dataset.trainer(nnUNetTrainerLWISeg).run_training()
+
+
+@pytest.mark.parametrize(
+    ("lwi", "named"),
+    [
+        ({"masking": {"ratio": 0.2}}, "lwi.masking.ratio: 0.4, here 0.2"),
+        ({"init": {"epochs": 3}}, "lwi.init.epochs: 2, here 3"),
+        ({"num_subvolumes": 4}, "lwi.num_subvolumes: None, here 4"),
+    ],
+)
+def test_a_stale_step_1_is_refused_by_the_keys_that_differ(dataset, step1, lwi, named):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, **lwi)
+    with pytest.raises(UserError, match=named):
+        trainer.run_training()
+    assert not dataset.output_folder("nnUNetTrainerLWISeg").exists()
+
+
+def test_a_step_1_of_another_network_is_refused_by_name(dataset, step1):
+    dataset.plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 8, 12]
+    with pytest.raises(UserError, match=r"architecture\.arch_kwargs\.features_per_stage: \[4, 8, 16\], here \[4, 8, 12\]"):
+        dataset.trainer(nnUNetTrainerLWISeg).run_training()
+
+
+def test_settings_of_step_2_do_not_make_step_1_stale(dataset, step1):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 9, "optimizer": "AdamW", "lr": 1e-4})
+    assert_handed_over(start(trainer), weights_of(step1))
+
+
+def test_validation_cases_that_step_1_saw_are_warned_of(dataset, step1):
+    content = torch.load(step1, weights_only=True)
+    content["lwi"]["provenance"]["cases"] = [f"case_{number}" for number in range(5)]
+    torch.save(content, step1)
+    trainer = dataset.trainer(nnUNetTrainerLWISeg)
+    start(trainer)
+    assert (
+        f"WARNING: step 1 saw the images (not the labels) of 1 of this fold's validation cases: {trainer.val_cases[0]}"
+        in (log_of(trainer))
+    )
+
+
+def test_random_weights_only_where_the_plan_says_so(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, "start": "random"})
+    state = start(trainer)
+    torch.manual_seed(3)
+    expected = nnUNetTrainer.build_network_architecture(
+        trainer.plans_manager, trainer.configuration_manager, 1, 3, True
+    ).state_dict()
+    assert all(torch.equal(state[key], expected[key]) for key in expected)
+    assert "Start: random, as the plan says (initialization: network)" in log_of(trainer)
+
+
+@pytest.mark.parametrize("scheme", ["xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "trunc_normal"])
+def test_initialization_schemes_draw_every_convolution_anew(dataset, scheme):
+    state = start(dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, "start": "random", "initialization": scheme}))
+    weight = state["encoder.stages.1.0.convs.0.conv.weight"]
+    fan_in, fan_out = weight[0].numel(), weight.shape[0] * weight[0, 0].numel()
+    expected = {"xavier": (2 / (fan_in + fan_out)) ** 0.5, "kaiming": (2 / fan_in) ** 0.5, "trunc": 0.02}[
+        scheme.split("_")[0]
+    ]
+    assert weight.std().item() == pytest.approx(expected, rel=0.1)
+    assert not state["encoder.stages.1.0.convs.0.conv.bias"].any()
+
+
+@pytest.mark.parametrize("cls", [nnUNetTrainer, nnUNetTrainerLWISeg, nnUNetTrainerLWIInit])
+def test_the_stock_pretrained_weights_takes_step_1_for_any_trainer(dataset, step1, cls):
+    trainer = dataset.trainer(cls)
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(step1))
+    network = trainer.network if cls is nnUNetTrainer else trainer.unwrapped_network
+    for key, value in network.state_dict().items():
+        assert ".seg_layers." in key or torch.equal(value, weights_of(step1)[key])
+    assert torch.equal(
+        network.state_dict()["decoder.encoder.stages.0.0.convs.0.conv.weight"], next(iter(network.parameters()))
+    )
+
+
+def test_pretrained_weights_are_kept(dataset, step1):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, masking={"ratio": 0.1})
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(step1))
+    assert_handed_over(start(trainer), weights_of(step1))
+    assert "-pretrained_weights" in log_of(trainer)
+
+
+def test_where_the_decoder_was_not_trained_the_log_says_so(dataset):
+    dataset.trainer(nnUNetTrainerLWIInit, reconstruction_weight=0).run_training()
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, reconstruction_weight=0)
+    start(trainer)
+    assert "did not train them (lwi.reconstruction_weight is 0): decoder.stages.0" in log_of(trainer)
+
+
+def train(trainer) -> dict[str, torch.Tensor]:
+    trainer.run_training()
+    return {key: value.clone() for key, value in trainer.unwrapped_network.state_dict().items()}
+
+
+def test_from_a_random_start_it_is_nnunets_own_training(dataset):
+    """Same seed, same data, same steps: the weights are those of nnUNetTrainer."""
+    ours = train(dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, "start": "random"}))
+    theirs = dataset.trainer(nnUNetTrainer)
+    theirs.num_epochs, theirs.num_iterations_per_epoch, theirs.num_val_iterations_per_epoch = 2, 2, 1
+    base.seed_all(3)
+    theirs.run_training()
+    expected = theirs.network.state_dict()
+    assert all(torch.equal(ours[key], expected[key]) for key in expected)
+
+
+def test_a_resumed_training_is_the_uninterrupted_one(dataset, monkeypatch):
+    monkeypatch.setattr(base, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    settings = {"seg": {"epochs": 4, "start": "random", "lr": 1e-2}}
+    expected = train(dataset.trainer(nnUNetTrainerLWISeg, **settings))
+    cut = dataset.trainer(nnUNetTrainerLWISeg, **settings)
+    on_epoch_start = cut.on_epoch_start
+
+    def stop():
+        if cut.current_epoch == 2:
+            raise KeyboardInterrupt
+        on_epoch_start()
+
+    monkeypatch.setattr(cut, "on_epoch_start", stop)
+    with pytest.raises(KeyboardInterrupt):
+        cut.run_training()
+    resumed = dataset.trainer(nnUNetTrainerLWISeg, **settings)
+    resumed.load_checkpoint(str(dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_latest.pth"))
+    actual = train(resumed)
+    assert all(torch.equal(actual[key], expected[key]) for key in expected)
+    assert "it started from: random" in log_of(resumed)
+
+
+def test_the_checkpoint_is_plain(dataset, step1):
+    dataset.trainer(nnUNetTrainerLWISeg).run_training()
+    content = torch.load(dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_final.pth", weights_only=True)
+    assert content["lwi"]["start"]["kind"] == "step1" and content["lwi"]["start"]["path"] == str(step1)
+    assert content["trainer_name"] == "nnUNetTrainerLWISeg" and content["inference_allowed_mirroring_axes"] == (0, 1, 2)
+
+
+@pytest.mark.parametrize("cls", [nnUNetTrainerLWISeg, nnUNetTrainerLWIInit])
+def test_it_goes_on_from_its_own_checkpoints_only(dataset, step1, cls):
+    dataset.trainer(nnUNetTrainerLWISeg).run_training()
+    other = {
+        nnUNetTrainerLWISeg: step1,
+        nnUNetTrainerLWIInit: dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_final.pth",
+    }[cls]
+    with pytest.raises(UserError, match=f"{cls.__name__} cannot go on from it"):
+        dataset.trainer(cls).load_checkpoint(str(other))
+
+
+def test_two_stage_networks_have_a_loss(dataset):
+    """nnU-Net's weights for a single output are 0/0."""
+    dataset.plans["configurations"]["3d_fullres"]["architecture"]["arch_kwargs"] = unet_kwargs([[1, 1, 1], [2, 2, 2]])
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
+    with pytest.warns(RuntimeWarning, match="invalid value"):
+        train(trainer)
+    assert trainer.loss.weight_factors == (1.0,)
+
+
+def test_gradient_clipping_can_be_switched_off(dataset, monkeypatch):
+    calls = []
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda parameters, norm: calls.append(norm))
+    train(dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random", "gradient_clip": None}))
+    assert calls == []
+    train(dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random", "gradient_clip": 3}))
+    assert calls == [3, 3]
