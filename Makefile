@@ -15,6 +15,9 @@ export nnUNet_raw := $(CURDIR)/.work/nnUNet_raw
 export nnUNet_preprocessed := $(CURDIR)/.work/nnUNet_preprocessed
 export nnUNet_results := $(CURDIR)/.work/nnUNet_results
 unexport nnUNet_extTrainer
+# A real data set (nnU-Net's raw format, with imagesTs and labelsTs) for the end-to-end test, where one lies beside the checkout.
+TEST_DATASET ?= $(abspath $(firstword $(wildcard ../shared/data/Dataset*)))
+export NNUNETV2_LWI_TEST_DATASET := $(TEST_DATASET)
 unexport nnUNet_wandb_enabled
 unexport PYTHONPATH
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from nnunetv2_lwi.levels import choose_order_levels, count_slabs, measure_levels
+from nnunetv2_lwi.levels import Level, choose_order_levels, count_slabs, measure_levels
 from nnunetv2_lwi.order_heads import OrderHeads
 from nnunetv2_lwi.probe import parameters_without_gradient
 from nnunetv2_lwi.settings import LWISettings
@@ -31,11 +31,15 @@ class PretextNetwork(nn.Module):
 
     Args:
         network: what nnU-Net builds from the plan with one output per image channel.
+        levels: what the encoder hands to the decoder.
         slabs: B; 1 without order prediction.
     """
 
-    def __init__(self, network: nn.Module, order_heads: OrderHeads, slabs: int, reconstructs: bool) -> None:
+    def __init__(
+        self, network: nn.Module, levels: Sequence[Level], order_heads: OrderHeads, slabs: int, reconstructs: bool
+    ) -> None:
         super().__init__()
+        self.levels = tuple(levels)
         self.network = network
         self.order_heads = order_heads
         self.slabs = slabs
@@ -52,7 +56,7 @@ class PretextNetwork(nn.Module):
         levels = measure_levels(network.encoder, channels, patch_size)  # type: ignore[arg-type]
         slabs = count_slabs(settings, levels, patch_size[0])
         heads = OrderHeads(choose_order_levels(settings, network, levels, slabs), slabs)
-        pretext = cls(network, heads, slabs, settings.reconstructs)
+        pretext = cls(network, levels, heads, slabs, settings.reconstructs)
         unused = set(parameters_without_gradient(pretext, channels, patch_size))
         for name, parameter in pretext.named_parameters():
             parameter.requires_grad_(name not in unused)
@@ -68,6 +72,10 @@ class PretextNetwork(nn.Module):
     def chance(self) -> float:
         """Order accuracy of guessing."""
         return 1 / self.slabs
+
+    def levels_without_head(self) -> list[Level]:
+        """Levels that are not offered by the network or the plan, or whose depth is no multiple of B."""
+        return [level for level in self.levels if level not in self.order_heads.levels]
 
     def untrained_keys(self) -> list[str]:
         """Parameters of the wrapped network that step 1 leaves as they were drawn."""

@@ -112,3 +112,12 @@ def test_chance_is_what_an_untrained_network_scores():
         batch = Transformation(PATCH, pretext.slabs, None)(torch.randn(4, 1, *PATCH), torch.Generator().manual_seed(seed))
         correct += [(logits.argmax(-1) == batch.order).float().mean() for logits in pretext(batch.masked).order_logits]
     assert torch.stack(correct).mean().item() == pytest.approx(pretext.chance, abs=0.05)
+
+
+def test_the_network_is_captured_whole_by_torch_compile():
+    pretext = make()
+    image = torch.randn(1, 2, *PATCH)
+    compiled = torch.compile(pretext, backend="aot_eager", fullgraph=True)
+    expected, actual = pretext(image), compiled(image)
+    torch.testing.assert_close(actual.reconstruction, expected.reconstruction)
+    torch.testing.assert_close(actual.order_logits, expected.order_logits)

@@ -69,7 +69,9 @@ class LWITrainer(nnUNetTrainer):
         self.num_iterations_per_epoch = self.lwi.iterations_per_epoch
         self.num_val_iterations_per_epoch = self.lwi.val_iterations_per_epoch
         self.seed = None if self.lwi.seed is None else self.lwi.seed + self.local_rank
+        self.start: dict[str, Any] = {}
         self.resumed_from: str | None = None
+        self._built_versions: dict[str, int] = {}
         self._resume_random_state: dict[str, Any] | None = None
         self._last_checkpoint_at = monotonic()
         self.train_cases: list[str] = []
@@ -92,10 +94,18 @@ class LWITrainer(nnUNetTrainer):
         return network._orig_mod if isinstance(network, OptimizedModule) else network
 
     def initialize(self) -> None:
-        """Build the network; seeded if the plan says so."""
+        """Build the network, seeded if the plan says so, and remember the versions of its weights."""
         if self.seed is not None:
             seed_all(self.seed)
         super().initialize()
+        self._built_versions = self._versions()
+
+    def _versions(self) -> dict[str, int]:
+        return {name: parameter._version for name, parameter in self.unwrapped_network.named_parameters()}
+
+    def weights_were_loaded(self) -> bool:
+        """Whether any weight changed since the network was built: then ``-pretrained_weights`` was given."""
+        return self._versions() != self._built_versions
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, remembered for the checkpoint."""
@@ -187,7 +197,7 @@ class LWITrainer(nnUNetTrainer):
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint."""
-        return {"digest": self.digest}
+        return {"digest": self.digest, "start": self.start}
 
     def random_state(self) -> dict[str, Any]:
         """Every generator that the training draws from."""
@@ -237,6 +247,7 @@ class LWITrainer(nnUNetTrainer):
         self._best_ema = checkpoint["_best_ema"]
         axes = checkpoint["inference_allowed_mirroring_axes"]
         self.inference_allowed_mirroring_axes = None if axes is None else tuple(axes)
+        self.start = checkpoint[LWI_KEY]["start"]
         self._resume_random_state = checkpoint[LWI_KEY]["random_state"]
 
     def discard_output(self) -> None:

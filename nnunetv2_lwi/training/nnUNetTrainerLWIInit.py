@@ -96,9 +96,21 @@ class nnUNetTrainerLWIInit(LWITrainer):
         masking = self.lwi.masking if self.lwi.reconstructs else None
         self.transformation = Transformation((depth, height, width), pretext.slabs, masking)
         self.generator = make_generator(self.device, self.seed)
-        self.evaluate = PretextEvaluator(self.network, self.transformation, self.loss, self.device, self.autocast)
+        network = self.network.module if self.is_ddp else self.network
+        self.evaluate = PretextEvaluator(network, self.transformation, self.loss, self.device, self.autocast)
         self.logger.local_logger = PretextLogger(self.loss.names, pretext.chance)
         self._log_what_is_trained(pretext)
+
+    def on_train_start(self) -> None:
+        """Say what the training starts from, then start it."""
+        if not self.was_initialized:
+            self.initialize()
+        if self.resumed_from is not None:
+            self.print_to_log_file(f"Resumed from {self.resumed_from}; it started from: {self.start['kind']}.")
+        else:
+            self.start = {"kind": "pretrained_weights" if self.weights_were_loaded() else "random"}
+            self.print_to_log_file(f"Start: {self.start['kind']}.")
+        super().on_train_start()
 
     @property
     def pretext_network(self) -> PretextNetwork:
@@ -116,9 +128,11 @@ class nnUNetTrainerLWIInit(LWITrainer):
             thickness = self.configuration_manager.patch_size[0] // pretext.slabs
             self.print_to_log_file(
                 f"Order prediction: {pretext.slabs} slabs of {thickness} slices, chance {pretext.chance:.3f}, heads at "
-                f"levels {heads}; any other level is not offered by the network or the plan, or its depth is not a "
-                "multiple of the number of slabs."
+                f"levels {heads}."
             )
+            for level in pretext.levels_without_head():
+                reason = "not offered" if level.can_order(pretext.slabs) else f"no multiple of {pretext.slabs}"
+                self.print_to_log_file(f"No order head at level {level.index}: its depth {level.depth} is {reason}.")
         else:
             self.print_to_log_file("No order prediction (lwi.order_weight is 0): nothing is shuffled, there are no heads.")
         grid = self.transformation.grid

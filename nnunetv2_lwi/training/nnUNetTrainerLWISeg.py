@@ -33,16 +33,6 @@ class nnUNetTrainerLWISeg(LWITrainer):
     ) -> None:
         super().__init__(plans, configuration, fold, dataset_json, device)
         self.enable_deep_supervision = supports_deep_supervision(self.configuration_manager)
-        self.start: dict[str, Any] = {}
-        self._built_versions: dict[str, int] = {}
-
-    def initialize(self) -> None:
-        """Build the network, and remember its weights' versions: a later change shows that they were loaded."""
-        super().initialize()
-        self._built_versions = self._versions()
-
-    def _versions(self) -> dict[str, int]:
-        return {name: parameter._version for name, parameter in self.unwrapped_network.named_parameters()}
 
     def on_train_start(self) -> None:
         """Decide what the training starts from, then start it.
@@ -56,9 +46,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
         if not self.was_initialized:
             self.initialize()
         if self.resumed_from is not None:
-            self.print_to_log_file(
-                f"Resumed from {self.resumed_from}; it started from: {self.start.get('kind', 'unknown')}."
-            )
+            self.print_to_log_file(f"Resumed from {self.resumed_from}; it started from: {self.start['kind']}.")
         else:
             try:
                 self._start()
@@ -68,7 +56,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
         super().on_train_start()
 
     def _start(self) -> None:
-        if self._versions() != self._built_versions:
+        if self.weights_were_loaded():
             self.start = {"kind": "pretrained_weights"}
             self.print_to_log_file(
                 "Start: the weights that were loaded into the network (-pretrained_weights). nnU-Net checked their names "
@@ -167,11 +155,3 @@ class nnUNetTrainerLWISeg(LWITrainer):
         self.require_finite_losses()
         self.save_every = 1 if self.latest_is_due() else self.num_epochs + 1
         super().on_epoch_end()
-
-    def lwi_state(self) -> dict[str, Any]:
-        """With what the training started from."""
-        return super().lwi_state() | {"start": self.start}
-
-    def _restore(self, checkpoint: dict[str, Any]) -> None:
-        super()._restore(checkpoint)
-        self.start = checkpoint["lwi"]["start"]

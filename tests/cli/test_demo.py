@@ -1,0 +1,310 @@
+"""The demo's refusals, its plans, and what it runs and prints, with nnU-Net's commands replaced by short scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from nnunetv2_lwi.cli import demo as demo_module
+from nnunetv2_lwi.cli.demo import (
+    DEMO_PLANS,
+    LINES_OF_A_FAILURE,
+    MARKER,
+    SMALL_MACHINE,
+    Demo,
+    Stage,
+    demo_plans,
+    dice_by_name,
+    readable,
+    run_stage,
+    stages,
+)
+from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from tests.tiny_dataset import make_plans
+
+CASES = 5
+LABELS = {"background": 0, "head": 1, "tail": 2}
+
+
+def write_raw(folder: Path, cases: int = CASES, test_images: bool = False, test_labels: bool = False) -> Path:
+    """As much of a raw data set as the demo looks at; the files are empty."""
+    for name in ("imagesTr", "labelsTr", *["imagesTs"] * test_images, *["labelsTs"] * test_labels):
+        (folder / name).mkdir(parents=True)
+        for case in range(cases):
+            (folder / name / f"case_{case}.nii.gz").touch()
+    (folder / "dataset.json").write_text(json.dumps({"labels": LABELS, "file_ending": ".nii.gz"}))
+    return folder
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Path:
+    return write_raw(tmp_path / "raw" / "Dataset007_Mine")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def made(output: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
+    """A demo's folder on the way, and nothing of the developer's shell."""
+    for name in SMALL_MACHINE:
+        monkeypatch.delenv(name, raising=False)
+    (output / "logs").mkdir(parents=True)
+    return Demo(output, "Dataset007_Mine", "cpu")
+
+
+def files_below(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"))
+
+
+def start(output: Path, *more: str | Path) -> None:
+    main(["demo", "--device", "cpu", "--output", str(output), *map(str, more)])
+
+
+@pytest.fixture
+def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """In place of running a stage: what its command leaves behind. Returns the names of the stages so far."""
+    done: list[str] = []
+
+    def leave_behind(demo: Demo, number: int, stage: Stage) -> None:
+        done.append(stage.name)
+        assert number == len(done)
+        if stage.name == "plan":
+            demo.preprocessed.mkdir()
+            (demo.preprocessed / "nnUNetPlans.json").write_text(json.dumps(make_plans(1, False)))
+            (demo.preprocessed / "dataset.json").write_text(json.dumps({"labels": LABELS}))
+        folder = {"step2": demo.fold(STEP2_TRAINER) / "validation", "evaluate": demo.predictions}.get(stage.name)
+        if folder is not None:
+            folder.mkdir(parents=True)
+            value = 0.5 if stage.name == "step2" else 0.75
+            mean = {"1": {"Dice": value}, "2": {"Dice": float("nan")}}
+            (folder / "summary.json").write_text(json.dumps({"mean": mean}))
+
+    monkeypatch.setattr(demo_module, "run_stage", leave_behind)
+    return done
+
+
+def break_nothing(folder: Path) -> Path:
+    return folder.with_name("Dataset008_Missing")
+
+
+def break_name(folder: Path) -> Path:
+    return folder.rename(folder.with_name("Mine"))
+
+
+def break_json(folder: Path) -> Path:
+    (folder / "dataset.json").unlink()
+    return folder
+
+
+def break_images(folder: Path) -> Path:
+    (folder / "imagesTr").rename(folder / "images")
+    return folder
+
+
+def break_labels(folder: Path) -> Path:
+    (folder / "labelsTr" / "case_0.nii.gz").unlink()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [
+        (break_nothing, "no folder .*Dataset008_Missing"),
+        (break_name, "Mine is not named as nnU-Net needs it"),
+        (break_json, "dataset.json is missing"),
+        (break_images, "imagesTr must exist and hold at least 5 .nii.gz files"),
+        (break_labels, "labelsTr must exist and hold at least 5 .nii.gz files"),
+    ],
+)
+def test_an_unusable_data_set_is_refused_before_anything_is_written(raw, output, commands, broken, named):
+    dataset = broken(raw)
+    with pytest.raises(UserError, match=named) as refusal:
+        start(output, "--dataset", dataset)
+    assert "\n" not in refusal.value.message
+    assert not output.exists() and not commands
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_an_unreadable_dataset_json_is_refused(raw, output, commands, content):
+    (raw / "dataset.json").write_text(content)
+    with pytest.raises(UserError, match="dataset.json is missing, no JSON, or has no file_ending"):
+        start(output, "--dataset", raw)
+    assert not output.exists() and not commands
+
+
+def test_an_earlier_demo_is_refused_without_overwrite(output, commands):
+    output.mkdir()
+    (output / MARKER).touch()
+    with pytest.raises(UserError, match="--overwrite"):
+        start(output)
+    assert files_below(output) == [output / MARKER] and not commands
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_folder_that_no_demo_made_is_never_touched(output, commands, more):
+    output.mkdir()
+    (output / "thesis.txt").touch()
+    with pytest.raises(UserError, match="is not an earlier demo's"):
+        start(output, *more)
+    assert files_below(output) == [output / "thesis.txt"] and not commands
+
+
+@pytest.mark.parametrize("where", ["inside", "around", "linked"])
+def test_the_data_set_is_out_of_the_output_s_reach(raw, tmp_path, commands, where):
+    (raw.parent / MARKER).touch()
+    (tmp_path / "link").symlink_to(raw, target_is_directory=True)
+    before = files_below(raw)
+    output = {"inside": raw / "demo", "around": raw.parent, "linked": tmp_path / "link" / "demo"}[where]
+    with pytest.raises(UserError, match="give another --output"):
+        start(output, "--dataset", raw, "--overwrite")
+    assert files_below(raw) == before and not commands
+
+
+def test_overwrite_removes_an_earlier_demo_and_spares_the_data_set_it_linked(raw, output, commands):
+    before = files_below(raw)
+    start(output, "--dataset", raw)
+    (output / "stale").touch()
+    start(output, "--dataset", raw, "--overwrite")
+    assert not (output / "stale").exists() and (output / MARKER).is_file()
+    assert (output / "nnUNet_raw" / raw.name).readlink() == raw
+    assert files_below(raw) == before
+
+
+def test_an_empty_folder_serves_also_as_a_link_and_as_the_current_one(tmp_path, monkeypatch, commands):
+    for name in ("real", "current"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real", target_is_directory=True)
+    start(tmp_path / "link")
+    assert (tmp_path / "real" / MARKER).is_file() and (tmp_path / "link").is_symlink()
+    monkeypatch.chdir(tmp_path / "current")
+    start(Path())
+    assert Path(MARKER).is_file() and Path.cwd() == tmp_path / "current"
+
+
+def test_the_phantom_goes_through_every_stage_and_ends_with_its_dice(output, commands, capsys):
+    start(output)
+    assert commands == ["plan", "step1", "step2", "predict", "evaluate"]
+    assert len(list((output / "nnUNet_raw" / "Dataset001_Phantom" / "imagesTs").iterdir())) > 0
+    out = capsys.readouterr().out
+    assert "test images, mean over cases:\n    head: 0.750\n    tail: nan\n" in out
+    for name in ("progress.png", "pictures", "checkpoint_final.pth"):
+        assert str(output / "nnUNet_results") in out and name in out
+
+
+def test_without_labelled_test_images_the_validation_s_dice_is_told(tmp_path, output, commands, capsys):
+    start(output, "--dataset", write_raw(tmp_path / "Dataset007_Mine"))
+    assert commands == ["plan", "step1", "step2"]
+    assert "validation cases (no labelled test images), mean over cases:\n    head: 0.500" in capsys.readouterr().out
+
+
+def test_test_images_without_labels_are_predicted(tmp_path, output, commands):
+    start(output, "--dataset", write_raw(tmp_path / "Dataset007_Mine", test_images=True))
+    assert commands == ["plan", "step1", "step2", "predict"]
+
+
+def test_the_plans_are_the_demo_s_own_and_everything_else_is_nnunet_s(output, commands):
+    start(output)
+    folder = output / "nnUNet_preprocessed" / "Dataset001_Phantom"
+    ours, theirs = (json.loads((folder / f"{name}.json").read_text()) for name in (DEMO_PLANS, "nnUNetPlans"))
+    assert ours["plans_name"] == DEMO_PLANS and theirs == json.loads(json.dumps(make_plans(1, False)))
+    assert list(ours["configurations"]) == ["3d_fullres"]
+    changed = {"patch_size", "batch_size", "architecture", "lwi"}
+    ours, theirs = (plans["configurations"]["3d_fullres"] for plans in (ours, theirs))
+    assert {key for key in ours if ours[key] != theirs.get(key)} <= changed
+
+
+@pytest.mark.parametrize(
+    ("patch_size", "spacing"),
+    [([48, 128, 96], [1.0, 1.0, 1.0]), ([14, 320, 256], [5.0, 0.7, 0.7]), ([40, 56, 40], [1.0] * 3)],
+)
+def test_the_small_network_can_be_built_and_takes_the_patch(patch_size, spacing):
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    from nnunetv2_lwi.settings import LWISettings
+    from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+
+    plans = make_plans(1, False)
+    plans["configurations"]["3d_fullres"] |= {"patch_size": patch_size, "spacing": spacing}
+    manager = PlansManager(json.loads(json.dumps(demo_plans(plans))))
+    configuration = manager.get_configuration("3d_fullres")
+    settings = LWISettings.from_configuration(configuration.configuration)
+    assert (settings.init.epochs, settings.seg.start) == (6, "step1")
+    assert max(configuration.patch_size) <= 64 and len(configuration.patch_size) == 3
+    network = nnUNetTrainerLWISeg.build_network_architecture(manager, configuration, 1, 3, False)
+    assert sum(weight.numel() for weight in network.parameters()) < 1_000_000
+    with torch.no_grad():
+        assert network(torch.zeros(1, 1, *configuration.patch_size)).shape == (1, 3, *configuration.patch_size)
+        assert network.encoder(torch.zeros(1, 1, *configuration.patch_size))[-1].shape[2] >= 2
+
+
+def test_a_data_set_without_3d_plans_is_refused():
+    plans = make_plans(1, False)
+    del plans["configurations"]["3d_fullres"]
+    with pytest.raises(UserError, match="planned no 3d_fullres"):
+        demo_plans(plans)
+
+
+@pytest.mark.parametrize(("device", "appended"), [("cpu", ["-device", "cpu"]), ("cuda", [])])
+def test_the_commands_are_the_stock_ones(output, device, appended):
+    for folder in ("imagesTs", "labelsTs"):
+        (output / "nnUNet_raw" / "Dataset007_Mine" / folder).mkdir(parents=True)
+        (output / "nnUNet_raw" / "Dataset007_Mine" / folder / "a.nii.gz").touch()
+    lines = {stage.name: stage.command for stage in stages(Demo(output, "Dataset007_Mine", device))}
+    assert lines["step1"][1:] == ["7", "3d_fullres", "0", "-tr", STEP1_TRAINER, "-p", DEMO_PLANS, *appended]
+    assert lines["step2"][5:9] == [STEP2_TRAINER, "-p", DEMO_PLANS, "-pretrained_weights"]
+    assert lines["step2"][9].endswith(f"{STEP1_TRAINER}__{DEMO_PLANS}__3d_fullres/fold_0/checkpoint_final.pth")
+    assert {Path(line[0]).name for line in lines.values()} == {
+        "nnUNetv2_plan_and_preprocess",
+        "nnUNetv2_train",
+        "nnUNetv2_predict",
+        "nnUNetv2_evaluate_folder",
+    }
+
+
+def test_a_stage_tells_its_command_its_progress_and_its_time(made, capsys):
+    script = "print('2026-01-01 00:00:00.000001: Pseudo dice [np.float32(0.5)]'); print('chatter')"
+    run_stage(made, 3, Stage("step2", "It learns.", [sys.executable, "-c", script]))
+    out = capsys.readouterr().out
+    log = made.folder / "logs" / "3_step2.log"
+    assert out.startswith("3. It learns.\n") and f"{Path(sys.executable).name} -c 'print" in out
+    assert "\n   Pseudo dice [(0.5)]\n" in out and "\nchatter" not in out
+    assert f"done in 0 s, output in {log}" in out
+    assert "chatter\n" in log.read_text()
+
+
+def test_a_stage_sees_the_demo_s_folders_and_the_user_s_wishes(made, monkeypatch):
+    monkeypatch.setenv("nnUNet_raw", "/mine")
+    monkeypatch.setenv("nnUNet_def_n_proc", "7")
+    names = ["nnUNet_raw", "nnUNet_def_n_proc", "nnUNet_n_proc_DA", "nnUNet_extTrainer"]
+    run_stage(made, 1, Stage("a", "b", [sys.executable, "-c", f"import os; print(*[os.environ[n] for n in {names}])"]))
+    raw, processes, loaders, trainers = (made.folder / "logs" / "1_a.log").read_text().split()
+    assert (raw, processes, loaders) == (str(made.folder / "nnUNet_raw"), "7", "1")
+    assert (Path(trainers.split(":")[0]) / "nnUNetTrainerLWI.py").is_file()
+
+
+def test_a_stage_that_fails_shows_the_end_of_its_output_and_names_the_log(made, capsys):
+    script = "import sys; print(*range(100), sep='\\n'); sys.exit(3)"
+    with pytest.raises(UserError, match=r"ended with exit code 3; its output is in .*logs/2_step1.log"):
+        run_stage(made, 2, Stage("step1", "It learns.", [sys.executable, "-c", script]))
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[-LINES_OF_A_FAILURE:] == [str(number) for number in range(100 - LINES_OF_A_FAILURE, 100)]
+
+
+def test_a_dice_bears_the_name_of_its_class():
+    summary = {"mean": {"1": {"Dice": 0.1}, "(1, 2)": {"Dice": 0.2}, "(2,)": {"Dice": 0.3}, "9": {"Dice": 0.4}}}
+    labels = {"background": 0, "head": 1, "whole": [1, 2], "tail": [2]}
+    assert dice_by_name(summary, labels) == {"head": 0.1, "whole": 0.2, "tail": 0.3, "9": 0.4}
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (12, "12 s")])
+def test_durations_are_readable(seconds, words):
+    assert readable(seconds) == words
