@@ -66,10 +66,10 @@ def draw_anatomy(rng: np.random.Generator) -> Anatomy:
         bend=rng.uniform(-0.06, 0.06),
         width=(rng.uniform(0.24, 0.28), rng.uniform(0.34, 0.38)),
         head=(head_depth, rng.uniform(0.14, 0.18), rng.uniform(0.14, 0.19)),
-        tail=(head_depth + rng.uniform(0.30, 0.38), rng.uniform(0.18, 0.24), rng.uniform(0.08, 0.12)),
+        tail=(head_depth + rng.uniform(0.30, 0.38), rng.uniform(0.18, 0.24), rng.uniform(0.10, 0.13)),
         vessel=(rng.uniform(0, 2 * np.pi), rng.uniform(0.03, 0.05)),
-        contrast=rng.uniform(0.5, 0.9),
-        noise=rng.uniform(0.15, 0.25),
+        contrast=rng.uniform(0.6, 1.0),
+        noise=rng.uniform(0.12, 0.20),
     )
 
 

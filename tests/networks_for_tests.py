@@ -34,9 +34,9 @@ def unet_kwargs(strides: list[list[int]], features: int = 4, residual: bool = Fa
 
 
 def build_unet(
-    strides: list[list[int]], channels: int = 1, outputs: int = 1, residual: bool = False, deep_supervision: bool = True
+    strides: list[list[int]], channels: int = 1, outputs: int = 1, residual: bool = False, features: int = 4
 ) -> nn.Module:
     """PlainConvUNet, or the residual encoder U-Net."""
     name = f"{UNET}.{'ResidualEncoderUNet' if residual else 'PlainConvUNet'}"
-    kwargs = unet_kwargs(strides, residual=residual)
-    return get_network_from_plans(name, kwargs, REQUIRE_IMPORT, channels, outputs, deep_supervision=deep_supervision)
+    kwargs = unet_kwargs(strides, features, residual)
+    return get_network_from_plans(name, kwargs, REQUIRE_IMPORT, channels, outputs, deep_supervision=True)

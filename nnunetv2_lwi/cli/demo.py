@@ -10,7 +10,6 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -49,13 +48,16 @@ SMALL_MACHINE = {
     "nnUNet_npp": "1",
     "nnUNet_nps": "1",
     "OMP_NUM_THREADS": "1",
+    "OMP_WAIT_POLICY": "PASSIVE",
     "nnUNet_compile": "f",
 }
-"""Few processes and no compilation; what the user's shell already says comes first."""
+"""Few processes, no compilation, and no thread that spins while it waits: where a core is missing, spinning makes training
+on the CPU several times slower. What the user's shell already says comes first."""
 
 CASES_NEEDED = 5
 """nnU-Net splits the training cases into five folds."""
 LINES_OF_A_FAILURE = 20
+SECONDS_BETWEEN_LOOKS = 0.2
 NOISE = re.compile(r"^\d{4}-\d\d-\d\d [\d:.]+: |np\.float\d+(?=\()")
 """Time stamps, and numpy's names in front of its numbers."""
 TELLING = ("order accuracy", "Pseudo dice", "Start: ", "Mean Validation Dice")
@@ -208,9 +210,8 @@ def prepare(demo: Demo, dataset: Path | None) -> None:
     """Make the demo's folder anew, with the phantom or a link to the user's data set."""
     from nnunetv2_lwi.phantom import write_phantom
 
-    if demo.folder.is_dir():
-        shutil.rmtree(demo.folder)
-    demo.folder.mkdir(parents=True)
+    demo.folder.mkdir(parents=True, exist_ok=True)
+    clear(demo.folder)
     (demo.folder / MARKER).touch()
     for folder in (*demo.folders.values(), demo.folder / "logs"):
         folder.mkdir()
@@ -218,6 +219,15 @@ def prepare(demo: Demo, dataset: Path | None) -> None:
         write_phantom(demo.raw)
     else:
         demo.raw.symlink_to(dataset, target_is_directory=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier demo left, its marker apart; the folder stays, for it may be a link or the current one."""
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        elif path.name != MARKER:
+            path.unlink()
 
 
 def print_setting(demo: Demo) -> None:
@@ -333,22 +343,33 @@ def run_stage(demo: Demo, number: int, stage: Stage) -> None:
     print(f"{number}. {stage.purpose}\n\n    {shell_line(stage.command)}\n", flush=True)
     started = time.monotonic()
     environment = nnunet_environment(**demo.variables, PYTHONUNBUFFERED="1")
-    last: deque[str] = deque(maxlen=LINES_OF_A_FAILURE)
     with (
-        log.open("w", encoding="utf-8") as file,
-        subprocess.Popen(
-            stage.command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-        ) as process,
+        log.open("wb") as sink,
+        subprocess.Popen(stage.command, env=environment, stdout=sink, stderr=subprocess.STDOUT) as process,
     ):
-        assert process.stdout is not None
-        for line in process.stdout:
-            file.write(line)
-            last.append(line)
+        for line in follow(process, log):
             show_if_telling(line)
     if process.returncode != 0:
-        print("".join(last), end="")
+        print("\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-LINES_OF_A_FAILURE:]))
         raise UserError(f"{Path(stage.command[0]).name} ended with exit code {process.returncode}; its output is in {log}.")
     print(f"   done in {readable(time.monotonic() - started)}, output in {log}\n", flush=True)
+
+
+def follow(process: subprocess.Popen[bytes], log: Path) -> Iterator[str]:
+    """The lines of a log as they are written, until the process ends.
+
+    A pipe would not do: workers that outlive a killed nnU-Net keep it open, and reading it would wait for them.
+    """
+    rest = ""
+    with log.open(encoding="utf-8", errors="replace") as source:
+        running = True
+        while running:
+            running = process.poll() is None
+            *lines, rest = (rest + source.read()).split("\n")
+            yield from lines
+            if running:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+    yield rest
 
 
 def show_if_telling(line: str) -> None:

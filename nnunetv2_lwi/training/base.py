@@ -76,6 +76,10 @@ class LWITrainer(nnUNetTrainer):
         self._last_checkpoint_at = monotonic()
         self.train_cases: list[str] = []
         self.val_cases: list[str] = []
+        self.configure()
+
+    def configure(self) -> None:
+        """What a step sets differently from nnU-Net, at the end of construction (whose arguments nnU-Net prescribes)."""
 
     @property
     def training_settings(self) -> TrainingSettings:

@@ -6,7 +6,6 @@ from pathlib import Path
 from time import time
 from typing import Any
 
-import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import empty_cache
@@ -40,15 +39,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     step = "init"
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int | str,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    def configure(self) -> None:
+        """No labels, no oversampling of foreground, one output."""
         self.build_network_architecture = self._build_pretext_network  # type: ignore[method-assign,assignment]
         self.label_manager = no_labels()
         self.oversample_foreground_percent = 0.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import torch
 from nnunetv2.paths import nnUNet_results
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import Tensor, nn
@@ -23,15 +22,8 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
     step = "seg"
 
-    def __init__(
-        self,
-        plans: dict[str, Any],
-        configuration: str,
-        fold: int | str,
-        dataset_json: dict[str, Any],
-        device: torch.device = torch.device("cuda"),  # noqa: B008
-    ) -> None:
-        super().__init__(plans, configuration, fold, dataset_json, device)
+    def configure(self) -> None:
+        """Deep supervision where the network has it."""
         self.enable_deep_supervision = supports_deep_supervision(self.configuration_manager)
 
     def on_train_start(self) -> None:

@@ -253,3 +253,13 @@ def test_the_folder_that_nnunet_searches_holds_both_trainers(monkeypatch):
         )
         assert found.__module__ == f"nnunetv2_lwi.training.{name}"
     assert Path(folder).is_dir()
+
+
+def test_validation_can_be_run_alone(dataset):
+    """``--val``: the checkpoint is loaded, and no training is started."""
+    run(dataset.trainer(nnUNetTrainerLWIInit))
+    again = dataset.trainer(nnUNetTrainerLWIInit)
+    again.load_checkpoint(str(dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth"))
+    again.perform_actual_validation(True)
+    assert (dataset.output_folder("nnUNetTrainerLWIInit") / "validation" / "summary.json").is_file()
+    assert "--npz has no effect in step 1" in Path(again.log_file).read_text()

@@ -1,0 +1,60 @@
+"""Data that a configuration inherits, and whether they have its spacing.
+
+nnU-Net's ``inherits_from`` is shallow: a configuration that changes only the spacing keeps its parent's
+``data_identifier``, and trains in silence on data of another spacing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import isclose
+from typing import Any
+
+
+def spacing_problem(plans: Mapping[str, Any], configuration_name: str) -> str | None:
+    """What is wrong with the data that a configuration shares with those it inherits from, or None.
+
+    Args:
+        plans: the content of a plans file.
+        configuration_name: one of its configurations.
+    """
+    own = resolve(plans, configuration_name)
+    for ancestor in ancestry(plans, configuration_name):
+        theirs = resolve(plans, ancestor)
+        shared = own.get("data_identifier") == theirs.get("data_identifier")
+        if shared and not same_spacing(own.get("spacing", ()), theirs.get("spacing", ())):
+            return (
+                f"Configuration {configuration_name} has spacing {list(own['spacing'])} but the data_identifier "
+                f"{own['data_identifier']} of {ancestor}, whose data have spacing {list(theirs['spacing'])}. Give it a "
+                f"data_identifier of its own and run nnUNetv2_preprocess -c {configuration_name}, or remove its spacing."
+            )
+    return None
+
+
+def same_spacing(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two spacings agree along every axis."""
+    return len(one) == len(other) and all(isclose(a, b, rel_tol=1e-5) for a, b in zip(one, other, strict=True))
+
+
+def resampled_shape(shape: Sequence[float], spacing: Sequence[float], new_spacing: Sequence[float]) -> list[float]:
+    """The shape of a volume at another spacing, in whole voxels."""
+    return [float(round(n * old / new)) for n, old, new in zip(shape, spacing, new_spacing, strict=True)]
+
+
+def ancestry(plans: Mapping[str, Any], configuration_name: str) -> Iterator[str]:
+    """A configuration and those that it inherits from, nearest first."""
+    configurations: Mapping[str, Any] = plans["configurations"]
+    seen: set[str] = set()
+    name: str | None = configuration_name
+    while name in configurations and name not in seen:
+        seen.add(name)
+        yield name
+        name = configurations[name].get("inherits_from")
+
+
+def resolve(plans: Mapping[str, Any], configuration_name: str) -> dict[str, Any]:
+    """A configuration with what it inherits, as nnU-Net resolves it."""
+    resolved: dict[str, Any] = {}
+    for name in reversed(list(ancestry(plans, configuration_name))):
+        resolved |= plans["configurations"][name]
+    return resolved
