@@ -44,12 +44,12 @@ def resampled_shape(shape: Sequence[float], spacing: Sequence[float], new_spacin
 def ancestry(plans: Mapping[str, Any], configuration_name: str) -> Iterator[str]:
     """A configuration and those that it inherits from, nearest first."""
     configurations: Mapping[str, Any] = plans["configurations"]
-    seen: set[str] = set()
-    name: str | None = configuration_name
+    seen: list[str] = []
+    name = configuration_name
     while name in configurations and name not in seen:
-        seen.add(name)
+        seen.append(name)
         yield name
-        name = configurations[name].get("inherits_from")
+        name = configurations[name].get("inherits_from", "")
 
 
 def resolve(plans: Mapping[str, Any], configuration_name: str) -> dict[str, Any]:

@@ -72,6 +72,7 @@ def make_plans(channels: int, use_mask_for_norm: bool) -> dict[str, Any]:
         "lwi": short_settings(),
     }
     second_stage = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
+    other_spacing = {"inherits_from": "3d_fullres", "spacing": [3.0, 1.0, 1.0]}
     two_d = {**configuration, "patch_size": PATCH[1:], "spacing": [1.0, 1.0]}
     return {
         "dataset_name": NAME,
@@ -81,7 +82,12 @@ def make_plans(channels: int, use_mask_for_norm: bool) -> dict[str, Any]:
         "image_reader_writer": "SimpleITKIO",
         "transpose_forward": [0, 1, 2],
         "transpose_backward": [0, 1, 2],
-        "configurations": {"3d_fullres": configuration, "3d_cascade_fullres": second_stage, "2d": two_d},
+        "configurations": {
+            "3d_fullres": configuration,
+            "3d_cascade_fullres": second_stage,
+            "2d": two_d,
+            "other_spacing": other_spacing,
+        },
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
         "foreground_intensity_properties_per_channel": {},

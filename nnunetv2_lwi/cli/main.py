@@ -10,6 +10,8 @@ import nnunetv2_lwi
 
 SUBCOMMANDS = {
     "trainers": "print the folder that the environment variable nnUNet_extTrainer must name",
+    "plan": "add a preset, or the lwi block alone, to a copy of a plans file",
+    "splits": "write the published split of a data set",
     "train": "run step 1 and step 2; skip what is finished, resume what was cut",
     "check": "tell whether a step 1 checkpoint fits a data set, configuration and fold",
     "demo": "run the whole job on a small data set, generated or given",

@@ -12,13 +12,15 @@ from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.spacing import spacing_problem
 
 
 def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationManager:
     """The configuration of that name, inheritance resolved.
 
     Raises:
-        UserError: the plans have no such configuration, or it is 2D or the second stage of a cascade.
+        UserError: the plans have no such configuration, it is 2D or the second stage of a cascade, or it inherits data of
+            another spacing.
     """
     configurations: Mapping[str, Any] = plans.get("configurations", {})
     if name not in configurations:
@@ -36,6 +38,9 @@ def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationMana
             f"Configuration {name} is the second stage of a cascade, whose input holds segmentations; step 1 may see no "
             f"labels. Use a configuration without a previous stage{_suggestion(plans, name)}."
         )
+    problem = spacing_problem(plans, name)
+    if problem is not None:
+        raise UserError(problem)
     return configuration
 
 
@@ -87,6 +92,6 @@ def require_preprocessed(dataset_name: str, configuration: ConfigurationManager,
     folder = Path(str(nnUNet_preprocessed)) / dataset_name / configuration.data_identifier
     if not folder.is_dir() or not any(folder.iterdir()):
         raise UserError(
-            f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {dataset_name} -plans_name "
+            f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {int(dataset_name[7:10])} -plans_name "
             f"{plans_name} -c {name}."
         )

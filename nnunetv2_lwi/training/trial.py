@@ -47,7 +47,8 @@ def _losses_on_noise(
 ) -> dict[str, float]:
     """Transformation, network and loss, once."""
     depth, height, width = patch_size
-    transformation = Transformation((depth, height, width), pretext.slabs, settings.masking if settings.reconstructs else None)
+    masking = settings.masking if settings.reconstructs else None
+    transformation = Transformation((depth, height, width), pretext.slabs, masking)
     loss = PretextLoss.of(settings, [level.index for level in pretext.order_heads.levels])
     batch = transformation(torch.randn(1, channels, *patch_size), torch.Generator().manual_seed(0))
     return {name: value.item() for name, value in loss(pretext.eval()(batch.masked), batch).items()}

@@ -201,6 +201,7 @@ def test_a_loss_that_is_not_finite_stops_the_training_and_is_not_saved(dataset, 
     [
         ("2d", {}, "2d is 2D.*3d_fullres"),
         ("3d_cascade_fullres", {}, "second stage of a cascade.*3d_fullres"),
+        ("other_spacing", {}, "has spacing .3.0, 1.0, 1.0. but the data_identifier"),
         ("3d_lowres", {}, "have no configuration 3d_lowres. They have: 3d_fullres"),
         ("3d_fullres", {"num_subvolumes": 3}, "lwi.num_subvolumes = 3 .*divide them .2, 4, 8"),
         ("3d_fullres", {"num_subvolumes": 8, "order_levels": [1]}, "level 1 cannot tell"),
@@ -216,7 +217,7 @@ def test_what_cannot_work_is_told_before_anything_is_written(dataset, configurat
 
 def test_missing_data_are_told_before_anything_is_written(dataset):
     dataset.plans["configurations"]["3d_fullres"]["data_identifier"] = "other"
-    with pytest.raises(UserError, match="nnUNetv2_preprocess -d Dataset999_Tiny -plans_name nnUNetPlans -c 3d_fullres"):
+    with pytest.raises(UserError, match="nnUNetv2_preprocess -d 999 -plans_name nnUNetPlans -c 3d_fullres"):
         dataset.trainer(nnUNetTrainerLWIInit)
     assert list(dataset.results.iterdir()) == []
 

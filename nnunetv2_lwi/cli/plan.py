@@ -1,0 +1,177 @@
+"""``nnUNetv2_lwi plan``: a preset, or the ``lwi`` block alone, in a copy of a plans file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import textwrap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnunetv2_lwi.cli.commands import shell_line
+from nnunetv2_lwi.cli.target import Target, read_target
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+
+if TYPE_CHECKING:
+    from nnunetv2_lwi.presets import Preset
+
+SOURCE_WIDTH = 60
+PARAMETERS_NOTE = (
+    "Parameters are counted for 1 channel and the classes of the published data set (Synapse, BTCV 14; lung 2; small ones\n"
+    "3; with background), and at 96x96x96 where the patch is the plan's."
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Names as in nnU-Net's commands."""
+    parser.add_argument("--list", action="store_true", help="show the presets and stop")
+    parser.add_argument("-d", dest="dataset", help="data set name or id")
+    parser.add_argument("--preset", help="a preset, a JSON file of your own, or none for nnU-Net's own network")
+    parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans to start from (default: %(default)s)")
+    parser.add_argument("-c", dest="configuration", help="configuration to inherit from (default: the preset's, 3d_fullres)")
+    parser.add_argument("-o", dest="new_plans_name", metavar="NEW_PLANS", help="plans to write (default: PLANS_PRESET)")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a value of the configuration, in JSON; may be repeated: --set lwi.init.epochs=50",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace plans that this command wrote earlier")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write new plans, tried out, and print the commands to run next; or list the presets.
+
+    Raises:
+        UserError: data set, plans, preset or values are not possible, or the new file exists.
+    """
+    if arguments.list:
+        print_presets()
+        return
+    if arguments.dataset is None or arguments.preset is None:
+        raise UserError("Name a data set with -d and a preset with --preset; nnUNetv2_lwi plan --list shows the presets.")
+    from nnunetv2_lwi.overrides import parse_overrides
+    from nnunetv2_lwi.presets import apply_preset, configuration_name, load_preset
+    from nnunetv2_lwi.training.trial import try_step1
+
+    preset = load_preset(arguments.preset)
+    preset.require_packages()
+    overrides = parse_overrides(arguments.overrides)
+    parent = arguments.configuration or preset.inherits_from
+    target = read_target(arguments.dataset, arguments.plans_name, parent, 0)
+    new_name = arguments.new_plans_name or f"{target.plans_name}_{'lwi' if preset.name == 'none' else preset.name}"
+    path = free_path(target, new_name, arguments.overwrite)
+    plans = apply_preset(target.plans, preset, parent, new_name, overrides, segmentation_heads(target))
+    configuration = configuration_name(preset, parent)
+    losses = try_step1(plans, configuration, target.dataset_json)
+    write_plans(plans, path)
+    print_outcome(path, configuration, losses)
+    print_next_commands(target, plans, configuration)
+
+
+def segmentation_heads(target: Target) -> int:
+    """How many outputs step 2's network has."""
+    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+    return int(PlansManager(target.plans).get_label_manager(target.dataset_json).num_segmentation_heads)
+
+
+def free_path(target: Target, new_name: str, overwrite: bool) -> Path:
+    """Where the new plans go: beside the old ones, never over them, nor over plans of nnU-Net's.
+
+    Raises:
+        UserError: the name is not possible, or taken.
+    """
+    from nnunetv2.paths import nnUNet_preprocessed
+
+    if not re.fullmatch(r"[\w.-]+", new_name) or "__" in new_name:
+        raise UserError(f"-o {new_name}: plans are named with letters, digits, '.', '-' and '_', and without '__'.")
+    path = Path(str(nnUNet_preprocessed)) / target.dataset_name / f"{new_name}.json"
+    if new_name == target.plans_name:
+        raise UserError(f"-o {new_name} would overwrite the plans that it starts from: name other ones.")
+    if path.exists():
+        if not written_by_us(path):
+            raise UserError(f"{path} was not written by nnUNetv2_lwi plan and stays: name other plans with -o.")
+        if not overwrite:
+            raise UserError(f"{path} exists: append --overwrite to replace it, or name other plans with -o.")
+    return path
+
+
+def written_by_us(path: Path) -> bool:
+    """Whether a plans file says that this command made it."""
+    from nnunetv2_lwi.presets import ORIGIN_KEY
+
+    try:
+        return ORIGIN_KEY in json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, TypeError):
+        return False
+
+
+def write_plans(plans: dict[str, Any], path: Path) -> None:
+    """Write whole or not at all, formatted as nnU-Net does."""
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(json.dumps(plans, indent=4) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+def print_outcome(path: Path, configuration: str, losses: dict[str, float]) -> None:
+    """What was written, and what trying it gave."""
+    tried = ", ".join(f"{name} {value:.3g}" for name, value in losses.items() if name.endswith("loss"))
+    print(f"Wrote {path}: configuration {configuration}, B = {losses['slabs']}. Step 1 on noise, untrained: {tried}.")
+
+
+def print_next_commands(target: Target, plans: dict[str, Any], configuration: str) -> None:
+    """From the new plans to predictions; preprocessing only where the data differ from the parent's."""
+    from nnunetv2_lwi.spacing import resolve
+
+    name, dataset = plans["plans_name"], target.dataset_name
+    identifier = resolve(plans, configuration)["data_identifier"]
+    commands = []
+    if identifier != resolve(target.plans, target.configuration)["data_identifier"]:
+        number = str(int(dataset.removeprefix("Dataset").split("_")[0]))
+        commands.append(["nnUNetv2_preprocess", "-d", number, "-plans_name", name, "-c", configuration])
+    for trainer in (STEP1_TRAINER, STEP2_TRAINER):
+        commands.append(["nnUNetv2_train", dataset, configuration, "0", "-p", name, "-tr", trainer])
+    commands.append(["nnUNetv2_predict", "-i", "IN", "-o", "OUT", "-d", dataset, "-c", configuration, "-f", "0"])
+    commands[-1] += ["-p", name, "-tr", STEP2_TRAINER]
+    print("Next:")
+    for command in commands:
+        print(f"  {shell_line(command)}")
+
+
+def print_presets() -> None:
+    """A table of the presets; parameters are counted, not looked up."""
+    from nnunetv2_lwi.presets import list_presets
+
+    rows = [("preset", "network", "patch", "parameters", "source"), *map(table_row, list_presets())]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row in rows:
+        start = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
+        first, *more = textwrap.wrap(row[4], SOURCE_WIDTH)
+        print(f"{start}  {first}")
+        for line in more:
+            print(" " * (len(start) + 2) + line)
+    print(PARAMETERS_NOTE)
+
+
+def table_row(preset: Preset) -> tuple[str, str, str, str, str]:
+    """Name, network, patch, parameters and source of a preset."""
+    configuration = preset.configuration
+    network = configuration["architecture"]["network_class_name"].rpartition(".")[2]
+    patch = "x".join(map(str, configuration["patch_size"])) if "patch_size" in configuration else "the plan's"
+    return preset.name, network, patch, parameters_of(preset), preset.source
+
+
+def parameters_of(preset: Preset) -> str:
+    """How many weights the network of a preset has, or what it takes to count them."""
+    from nnunetv2_lwi.presets import example_configuration
+    from nnunetv2_lwi.training.trial import count_parameters
+
+    missing = preset.missing_packages()
+    if missing:
+        return f"needs {', '.join(missing)}"
+    return f"{count_parameters(example_configuration(preset), preset.example['channels'], preset.example['classes']):,}"

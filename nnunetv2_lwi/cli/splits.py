@@ -1,0 +1,78 @@
+"""``nnUNetv2_lwi splits``: write ``splits_final.json`` with a published split."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.published_splits import SPLITS, match_cases
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Names as in nnU-Net's commands."""
+    parser.add_argument("-d", dest="dataset", required=True, help="data set name or id")
+    parser.add_argument("--which", required=True, choices=sorted(SPLITS), help="the published split")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing splits_final.json")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Write the split as fold 0.
+
+    Raises:
+        UserError: no such data set, a case is missing or ambiguous, or there is a split already.
+    """
+    folder = preprocessed_folder(arguments.dataset)
+    path = folder / "splits_final.json"
+    if path.exists() and not arguments.overwrite:
+        raise UserError(f"{path} exists: append --overwrite to replace it.")
+    split = SPLITS[arguments.which]
+    identifiers = case_identifiers(folder)
+    cases = match_cases(identifiers, split)
+    partial = path.with_suffix(".json.partial")
+    partial.write_text(json.dumps([cases], indent=4) + "\n", encoding="utf-8")
+    partial.replace(path)
+    train, val = (len(cases[part]) for part in ("train", "val"))
+    print(f"Wrote {path}: fold 0, {train} training and {val} validation cases. {split.source}.")
+    left = len(identifiers) - train - val
+    if left:
+        print(f"{left} cases of the data set are in neither.")
+
+
+def preprocessed_folder(dataset: str) -> Path:
+    """The data set's folder in nnUNet_preprocessed.
+
+    Raises:
+        UserError: there is none.
+    """
+    from nnunetv2.paths import nnUNet_preprocessed
+    from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
+
+    if not nnUNet_preprocessed.is_set():
+        raise UserError("The environment variable nnUNet_preprocessed is not set: set it to nnU-Net's folder of that name.")
+    try:
+        folder = Path(str(nnUNet_preprocessed)) / str(maybe_convert_to_dataset_name(dataset))
+    except (RuntimeError, ValueError) as error:
+        raise UserError(f"Data set {dataset} cannot be found: {str(error).splitlines()[0]}") from error
+    if not folder.is_dir():
+        raise UserError(f"There is no {folder}: run nnUNetv2_plan_and_preprocess -d {dataset}.")
+    return folder
+
+
+def case_identifiers(folder: Path) -> list[str]:
+    """The labelled cases of a data set: as preprocessed, or else its raw label files.
+
+    Raises:
+        UserError: neither can be found.
+    """
+    from nnunetv2.paths import nnUNet_raw
+
+    ending = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["file_ending"]
+    folders = [folder / "gt_segmentations"]
+    folders += [Path(str(nnUNet_raw)) / folder.name / "labelsTr"] if nnUNet_raw.is_set() else []
+    for labels in folders:
+        names = [path.name.removesuffix(ending) for path in labels.glob(f"*{ending}")] if labels.is_dir() else []
+        if names:
+            return sorted(names)
+    raise UserError(f"No label files in {' or '.join(map(str, folders))}: run nnUNetv2_plan_and_preprocess first.")
