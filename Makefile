@@ -10,6 +10,7 @@ OUT ?= .work/demo
 export nnUNet_def_n_proc := 2
 export nnUNet_n_proc_DA := 1
 export OMP_NUM_THREADS := 1
+export OMP_WAIT_POLICY := PASSIVE
 export nnUNet_compile := f
 export nnUNet_raw := $(CURDIR)/.work/nnUNet_raw
 export nnUNet_preprocessed := $(CURDIR)/.work/nnUNet_preprocessed

@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,25 +22,13 @@ from nnunetv2_lwi.cli.commands import (
     shell_line,
     stock_command,
 )
+from nnunetv2_lwi.cli.demo_plans import CONFIGURATION, DEMO_PLANS, NNUNET_PLANS, demo_plans
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 
-CONFIGURATION = "3d_fullres"
-NNUNET_PLANS = "nnUNetPlans"
-DEMO_PLANS = "LWIDemoPlans"
 MARKER = ".nnunetv2_lwi_demo"
 """Stands in every folder that a demo made; only such a folder is ever removed."""
 
-LARGEST_PATCH_EDGE = 64
-SMALLEST_FEATURE_MAP = 4
-BATCH_SIZE = 2
-FEATURES = (8, 16, 32, 64)
-LWI_BLOCK: dict[str, Any] = {
-    "init": {"epochs": 6, "optimizer": "AdamW", "lr": 1e-3},
-    "seg": {"epochs": 8, "optimizer": "SGD", "lr": 1e-2},
-    "iterations_per_epoch": 50,
-    "val_iterations_per_epoch": 5,
-}
 SMALL_MACHINE = {
     "nnUNet_def_n_proc": "2",
     "nnUNet_n_proc_DA": "1",
@@ -301,36 +288,6 @@ def write_demo_plans(demo: Demo) -> None:
     path = demo.preprocessed / f"{DEMO_PLANS}.json"
     path.write_text(json.dumps(demo_plans(plans), indent=4), encoding="utf-8")
     print(f"A small network and a few short epochs, with the settings in an lwi block: {path}\n", flush=True)
-
-
-def demo_plans(plans: Mapping[str, Any]) -> dict[str, Any]:
-    """nnU-Net's plans with one configuration, a small network on a patch of at most 64 voxels an edge, and an lwi block.
-
-    The spacing stays, and with it ``data_identifier``: nnU-Net's preprocessed data serve.
-
-    Raises:
-        UserError: there is no 3D configuration.
-    """
-    from nnunetv2.experiment_planning.experiment_planners.network_topology import get_pool_and_conv_props
-
-    if CONFIGURATION not in plans["configurations"]:
-        raise UserError(f"nnU-Net planned no {CONFIGURATION} for this data set: the method needs 3D images.")
-    configuration = deepcopy(plans["configurations"][CONFIGURATION])
-    edges = [min(edge, LARGEST_PATCH_EDGE) for edge in configuration["patch_size"]]
-    _, strides, kernel_sizes, patch_size, _ = get_pool_and_conv_props(
-        configuration["spacing"], edges, SMALLEST_FEATURE_MAP, len(FEATURES) - 1
-    )
-    stages = len(strides)
-    configuration["architecture"]["arch_kwargs"] |= {
-        "n_stages": stages,
-        "features_per_stage": list(FEATURES[:stages]),
-        "strides": [list(stride) for stride in strides],
-        "kernel_sizes": [list(kernel) for kernel in kernel_sizes],
-        "n_conv_per_stage": [2] * stages,
-        "n_conv_per_stage_decoder": [2] * (stages - 1),
-    }
-    configuration |= {"patch_size": [int(edge) for edge in patch_size], "batch_size": BATCH_SIZE, "lwi": deepcopy(LWI_BLOCK)}
-    return {**plans, "plans_name": DEMO_PLANS, "configurations": {CONFIGURATION: configuration}}
 
 
 def run_stage(demo: Demo, number: int, stage: Stage) -> None:
