@@ -86,13 +86,29 @@ class MaskGrid:
         depth, height, width = (ceil(p / c) for p, c in zip(self.patch_size, self.cell_size, strict=True))
         return depth, height, width
 
-    def to_voxels(self, cell_mask: Tensor) -> Tensor:
-        """Spread one value a cell, (N, cells D, cells H, cells W), over its voxels: (N, 1, D, H, W)."""
-        (cells_d, cells_h, cells_w), (cell_d, cell_h, cell_w) = self.cells, self.cell_size
-        voxels = cell_mask[:, :, None, :, None, :, None].expand(-1, -1, cell_d, -1, cell_h, -1, cell_w)
-        depth, height, width = self.patch_size
-        voxels = voxels.reshape(-1, 1, cells_d * cell_d, cells_h * cell_h, cells_w * cell_w)
-        return voxels[:, :, :depth, :height, :width]
+    def over_plane(self, cell_mask: Tensor) -> Tensor:
+        """Spread one value a cell, (N, cells D, cells H, cells W), over the plane: (N, cells D, H, W)."""
+        _, height, width = self.patch_size
+        _, cell_height, cell_width = self.cell_size
+        rows = cell_mask.repeat_interleave(cell_width, dim=3)[..., :width]
+        return rows.repeat_interleave(cell_height, dim=2)[:, :, :height]
+
+    def zero(self, volume: Tensor, cell_mask: Tensor) -> Tensor:
+        """Zero the cells of (N, C, D, H, W) where ``cell_mask`` is True, in every channel; returns a new tensor.
+
+        Written as a product with what is kept of a plane, which stands for all slices of a cell: no mask as large as the
+        volume is made. Cells that the patch's end cuts in depth come last, by themselves.
+        """
+        keep = self.over_plane(~cell_mask).to(volume.dtype)[:, None]
+        thickness = self.cell_size[0]
+        whole = volume.shape[2] // thickness
+        end = whole * thickness
+        zeroed = torch.empty_like(volume)
+        uncut, result = (tensor[:, :, :end].unflatten(2, (whole, thickness)) for tensor in (volume, zeroed))
+        torch.mul(uncut, keep[:, :, :whole, None], out=result)
+        if end < volume.shape[2]:
+            torch.mul(volume[:, :, end:], keep[:, :, whole:], out=zeroed[:, :, end:])
+        return zeroed
 
 
 def draw_cell_mask(samples: int, grid: MaskGrid, masking: MaskingSettings, generator: torch.Generator) -> Tensor:
@@ -139,5 +155,4 @@ class Transformation:
         if self.masking is None or self.grid is None:
             return TransformedBatch(shuffled, shuffled, order)
         cell_mask = draw_cell_mask(samples, self.grid, self.masking, generator)
-        masked = shuffled.masked_fill(self.grid.to_voxels(cell_mask), 0)
-        return TransformedBatch(masked, shuffled, order)
+        return TransformedBatch(self.grid.zero(shuffled, cell_mask), shuffled, order)

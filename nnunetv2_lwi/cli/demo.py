@@ -115,7 +115,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", type=Path, default=Path("lwi_demo"), help="folder to work in (default: %(default)s)")
     parser.add_argument("--overwrite", action="store_true", help="remove what an earlier demo left in that folder")
     parser.add_argument("--dataset", type=Path, help="raw data set to use, which is only read (default: a phantom)")
-    parser.add_argument("-device", "--device", choices=("cpu", "cuda", "mps"), help="(default: cuda where there is a GPU, else cpu)")
+    parser.add_argument(
+        "-device", "--device", choices=("cpu", "cuda", "mps"), help="(default: cuda where there is a GPU, else cpu)"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
