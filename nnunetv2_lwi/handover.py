@@ -123,6 +123,11 @@ def misfits(weights: Mapping[str, Tensor], network: nn.Module, with_output_layer
     return problems
 
 
+def output_layers(network: nn.Module) -> list[str]:
+    """Keys of what is never handed over, neither here nor by nnU-Net."""
+    return [key for key in network.state_dict() if OUTPUT_LAYERS in key]
+
+
 def hand_over(step1: Step1, network: nn.Module) -> Transfer:
     """Copy every weight and buffer except output layers into the network.
 
@@ -133,11 +138,11 @@ def hand_over(step1: Step1, network: nn.Module) -> Transfer:
     if problems:
         raise UserError(f"{step1.path} does not fit the network of this plan: {shortened(problems)}.")
     state = network.state_dict()
-    taken = [key for key in state if OUTPUT_LAYERS not in key]
+    left = output_layers(network)
+    taken = [key for key in state if key not in left]
     with torch.no_grad():
         for key in taken:
             state[key].copy_(step1.weights[key])
-    left = [key for key in state if OUTPUT_LAYERS in key]
     return Transfer(taken, left, [key for key in step1.untrained if key in taken])
 
 

@@ -10,7 +10,7 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import Tensor, nn
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import hand_over, judge, read_step1
+from nnunetv2_lwi.handover import hand_over, judge, output_layers, read_step1
 from nnunetv2_lwi.initialization import initialize
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.training.base import LWITrainer
@@ -50,10 +50,11 @@ class nnUNetTrainerLWISeg(LWITrainer):
     def _start(self) -> None:
         if self.weights_were_loaded():
             self.start = {"kind": "pretrained_weights"}
+            left, total = output_layers(self.unwrapped_network), len(self.unwrapped_network.state_dict())
             self.print_to_log_file(
                 "Start: the weights that were loaded into the network (-pretrained_weights). nnU-Net checked their names "
-                f"and shapes and hands over all but the output layers; nnUNetv2_lwi check tells where a {STEP1_TRAINER} "
-                "checkpoint comes from."
+                f"and shapes and hands over {total - len(left)} of {total} tensors; {len(left)} stay random, being output "
+                f"layers: {', '.join(left)}. nnUNetv2_lwi check tells where a {STEP1_TRAINER} checkpoint comes from."
             )
         elif self.lwi.seg.start == "random":
             initialize(self.unwrapped_network, self.lwi.seg.initialization)
