@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 
 class UserError(SystemExit):
     """A mistake that the user can mend; the message says what is wrong and what to do.
@@ -19,8 +17,3 @@ class UserError(SystemExit):
     def message(self) -> str:
         """The text as printed."""
         return str(self.code)
-
-
-def warn(message: str) -> None:
-    """Print one line to stderr where there is no trainer's log to write to."""
-    print(f"nnunetv2_lwi: warning: {' '.join(message.split())}", file=sys.stderr)
