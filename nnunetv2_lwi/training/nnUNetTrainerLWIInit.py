@@ -123,8 +123,9 @@ class nnUNetTrainerLWIInit(LWITrainer):
                 f"levels {heads}."
             )
             for level in pretext.levels_without_head():
-                reason = "not offered" if level.can_order(pretext.slabs) else f"no multiple of {pretext.slabs}"
-                self.print_to_log_file(f"No order head at level {level.index}: its depth {level.depth} is {reason}.")
+                undivided = f"its depth {level.depth} is no multiple of {pretext.slabs}"
+                reason = "network or plan leave it out" if level.can_order(pretext.slabs) else undivided
+                self.print_to_log_file(f"No order head at level {level.index}: {reason}.")
         else:
             self.print_to_log_file("No order prediction (lwi.order_weight is 0): nothing is shuffled, there are no heads.")
         grid = self.transformation.grid

@@ -264,3 +264,12 @@ def test_validation_can_be_run_alone(dataset):
     again.perform_actual_validation(True)
     assert (dataset.output_folder("nnUNetTrainerLWIInit") / "validation" / "summary.json").is_file()
     assert "--npz has no effect in step 1" in Path(again.log_file).read_text()
+
+
+def test_levels_without_a_head_are_named_in_the_log(dataset):
+    undivided = dataset.trainer(nnUNetTrainerLWIInit, num_subvolumes=4)
+    undivided.initialize()
+    assert "No order head at level 2: its depth 2 is no multiple of 4." in Path(undivided.log_file).read_text()
+    left_out = dataset.trainer(nnUNetTrainerLWIInit, order_levels=[2])
+    left_out.initialize()
+    assert "No order head at level 0: network or plan leave it out." in Path(left_out.log_file).read_text()
