@@ -182,6 +182,19 @@ def apply_preset(
     }
 
 
+def override_values(configuration: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:
+    """A copy of a resolved configuration with values by dotted key; the network's patch follows the configuration's.
+
+    Raises:
+        UserError: a key is unknown or a value not possible.
+    """
+    check_overrides(overrides, configuration, network_class(ConfigurationManager(dict(configuration))))
+    changed = deepcopy(dict(configuration))
+    set_values(changed, {}, {**_patch_of_network(configuration, overrides), **overrides})
+    check_patch(changed)
+    return changed
+
+
 def configuration_name(preset: Preset, parent: str) -> str:
     """The preset's own, or its parent's where nnU-Net's network stays."""
     return preset.name if preset.brings_network else parent
@@ -213,9 +226,14 @@ def _from_plan(preset: Preset, configuration: Mapping[str, Any], overrides: Over
     patch = overrides.get("patch_size", configuration["patch_size"])
     facts = {"patch_size": patch, "segmentation_heads": segmentation_heads}
     values = {key: facts[fact] for key, fact in preset.from_plan.items()}
-    if "patch_size" in overrides and get_value(configuration, PATCH_OF_NETWORK) is not None:
-        values[PATCH_OF_NETWORK] = patch
-    return values
+    return values | _patch_of_network(configuration, overrides)
+
+
+def _patch_of_network(configuration: Mapping[str, Any], overrides: Overrides) -> Overrides:
+    """The network's own patch where it has one and ``patch_size`` is set."""
+    if "patch_size" not in overrides or get_value(configuration, PATCH_OF_NETWORK) is None:
+        return {}
+    return {PATCH_OF_NETWORK: overrides["patch_size"]}
 
 
 def _own_data(configuration: Mapping[str, Any], inherited: Mapping[str, Any], identifier: str) -> dict[str, Any]:

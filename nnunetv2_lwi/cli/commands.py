@@ -54,3 +54,20 @@ def shell_line(command: Sequence[str]) -> str:
 def shell_exports(variables: Mapping[str, str | os.PathLike[str]]) -> list[str]:
     """One `export NAME=VALUE` line per variable, quoted for the shell."""
     return [f"export {name}={shlex.quote(os.fspath(value))}" for name, value in variables.items()]
+
+
+def what_is_left(fold_folder: Path, start: Sequence[str] = ()) -> list[str] | None:
+    """What to append to ``nnUNetv2_train`` for a training of which something may be done already.
+
+    Args:
+        fold_folder: what the training writes to.
+        start: what to append if nothing is done.
+
+    Returns:
+        ``start``, ``--c``, ``--val``, or None where nothing is left.
+    """
+    if (fold_folder / "checkpoint_final.pth").is_file():
+        return None if (fold_folder / "validation" / "summary.json").is_file() else ["--val"]
+    if any((fold_folder / f"checkpoint_{kind}.pth").is_file() for kind in ("latest", "best")):
+        return ["--c"]
+    return list(start)

@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "splits": "write the published split of a data set",
     "train": "run step 1 and step 2; skip what is finished, resume what was cut",
     "check": "tell whether a step 1 checkpoint fits a data set, configuration and fold",
+    "compare": "find out whether step 1 helps: arms, numbers of labelled cases and seeds as one resumable work list",
     "demo": "run the whole job on a small data set, generated or given",
 }
 """Each is a module in this package with ``add_arguments(parser)`` and ``run(arguments)``, imported when it is called."""

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from nnunetv2_lwi.cli.check import check_for
-from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_command
+from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_command, what_is_left
 from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
@@ -63,15 +63,10 @@ def needs_step1(target: Target) -> bool:
 def run_step(target: Target, trainer: str, more: list[str], start: list[str]) -> None:
     """Run, resume, validate or skip one step, according to what lies in its output folder."""
     folder = target.output_folder(trainer)
-    if (folder / "checkpoint_final.pth").is_file():
-        if (folder / "validation" / "summary.json").is_file():
-            print(f"{trainer}: finished, skipped ({folder}).")
-            return
-        how = ["--val"]
-    elif any((folder / f"checkpoint_{kind}.pth").is_file() for kind in ("latest", "best")):
-        how = ["--c"]
-    else:
-        how = start
+    how = what_is_left(folder, start)
+    if how is None:
+        print(f"{trainer}: finished, skipped ({folder}).")
+        return
     words = [target.dataset_name, target.configuration, str(target.fold), "-tr", trainer, "-p", target.plans_name]
     command = stock_command("nnUNetv2_train", *words, *more, *how)
     print(f"{trainer}: {shell_line(command)}", flush=True)

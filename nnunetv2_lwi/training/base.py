@@ -22,6 +22,7 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import misfits, shortened
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.settings import LWISettings, TrainingSettings
+from nnunetv2_lwi.training.cpu_threads import stay_on_own_cores
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
 from nnunetv2_lwi.training.preconditions import (
@@ -55,6 +56,8 @@ class LWITrainer(nnUNetTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
         require_device(device)
+        if device.type == "cpu":
+            stay_on_own_cores()
         resolved = resolve_configuration(plans, configuration)
         self.lwi = LWISettings.from_configuration(resolved.configuration)
         require_preprocessed(plans["dataset_name"], resolved, plans["plans_name"], configuration)

@@ -1,0 +1,237 @@
+"""``nnUNetv2_lwi compare``: does step 1 help on this data set?"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
+from nnunetv2_lwi.errors import UserError
+
+if TYPE_CHECKING:
+    from nnunetv2_lwi.comparison.design import Design, Run
+    from nnunetv2_lwi.comparison.source import Source
+    from nnunetv2_lwi.comparison.workplace import Workplace
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Names as in nnU-Net's commands where it has them."""
+    parser.add_argument("-d", dest="dataset", required=True, help="data set name or id")
+    parser.add_argument("-c", dest="configuration", default="3d_fullres", help="configuration (default: %(default)s)")
+    parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans (default: %(default)s)")
+    parser.add_argument(
+        "-f", dest="fold", type=parse_fold, default=0, help="fold whose cases train and validate (default: %(default)s)"
+    )
+    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder of the comparison")
+    parser.add_argument("-device", default="cuda", choices=("cuda", "cpu", "mps"), help="(default: %(default)s)")
+    parser.add_argument(
+        "--arms",
+        default="random,lwi",
+        help="random, lwi, mask, tube, order, each of the last four also with _all (step 1 on all training images), an "
+        "initialisation scheme, pretrained:FILE (default: %(default)s); the first one is the baseline",
+    )
+    parser.add_argument("--cases", default="all", help="numbers of labelled cases, or all (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: %(default)s)")
+    parser.add_argument(
+        "--budget",
+        choices=("equal", "added"),
+        default="equal",
+        help="step 1 within the baseline's epochs, lwi.seg.epochs of the plan, or on top of them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--share", type=float, default=0.16, help="step 1's epochs over the baseline's (default: %(default)s, the paper's)"
+    )
+    parser.add_argument(
+        "--sweep", action="append", default=[], metavar="KEY=V1,V2", help="a setting of the lwi block in several values"
+    )
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a value of the configuration for all runs, in JSON; may be repeated: --set lwi.seg.epochs=100",
+    )
+    parser.add_argument("--list", action="store_true", help="print the work list and stop")
+    parser.add_argument("--report", action="store_true", help="write tables and figures of what is finished, and stop")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Do what is left of the work list, then write tables and figures.
+
+    Raises:
+        UserError: the comparison is not possible as given, or a training failed.
+    """
+    target = read_target(arguments.dataset, arguments.plans_name, arguments.configuration, arguments.fold)
+    source = make_source(target)
+    design = make_design(arguments, target, source)
+    runs = design.runs()
+    check(arguments, target, source, runs)
+    places = make_places(arguments, source, runs)
+    if arguments.list:
+        print_list(runs, places)
+        return
+    if not arguments.report:
+        work(arguments, runs, places)
+    write_report(arguments.output, runs, places)
+
+
+def make_source(target: Target) -> Source:
+    """The user's folders."""
+    from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
+
+    from nnunetv2_lwi.comparison.source import Source
+
+    raw = Path(str(nnUNet_raw)) / target.dataset_name if nnUNet_raw.is_set() else None
+    return Source(
+        Path(str(nnUNet_preprocessed)).absolute() / target.dataset_name,
+        raw.absolute() if raw is not None and raw.is_dir() else None,
+        target.plans,
+        target.dataset_json,
+    )
+
+
+def make_design(arguments: argparse.Namespace, target: Target, source: Source) -> Design:
+    """From the command line to what is compared.
+
+    Raises:
+        UserError: something in it is not possible.
+    """
+    from nnunetv2_lwi.comparison.arms import parse_arms
+    from nnunetv2_lwi.comparison.design import Design
+    from nnunetv2_lwi.comparison.subsets import parse_counts
+    from nnunetv2_lwi.comparison.sweep import parse_sweeps
+
+    if not 0 < arguments.share < 1:
+        raise UserError(f"--share {arguments.share} must be above 0 and below 1.")
+    if arguments.seeds < 1:
+        raise UserError(f"--seeds {arguments.seeds} must be at least 1.")
+    if not isinstance(arguments.fold, int):
+        raise UserError("-f all leaves no validation case that was not trained on: name a fold by its number.")
+    configuration = changed_configuration(arguments, target)
+    pool, val_cases = source.split(configuration, arguments.fold)
+    return Design(
+        configuration,
+        pool,
+        val_cases,
+        parse_arms(arguments.arms.split(",")),
+        parse_counts(arguments.cases, len(pool)),
+        list(range(arguments.seeds)),
+        arguments.budget,
+        arguments.share,
+        parse_sweeps(arguments.sweep),
+    )
+
+
+def changed_configuration(arguments: argparse.Namespace, target: Target) -> dict[str, Any]:
+    """The plan's configuration, inheritance resolved, with the values of ``--set``.
+
+    Raises:
+        UserError: the configuration cannot be used, its data are missing, or a value is not possible.
+    """
+    from nnunetv2_lwi.overrides import parse_overrides
+    from nnunetv2_lwi.presets import DATA_KEYS, override_values
+    from nnunetv2_lwi.spacing import resolve
+    from nnunetv2_lwi.training.preconditions import require_preprocessed, resolve_configuration
+
+    name, plans = target.configuration, target.plans
+    require_preprocessed(target.dataset_name, resolve_configuration(plans, name), target.plans_name, name)
+    overrides = parse_overrides(arguments.overrides)
+    other_data = sorted({*DATA_KEYS, "data_identifier"} & overrides.keys())
+    if other_data:
+        raise UserError(
+            f"--set {other_data[0]}: a comparison uses the preprocessed data as they are. Use nnUNetv2_lwi plan."
+        )
+    configuration = resolve(plans, name)
+    configuration.pop("inherits_from", None)
+    return override_values(configuration, overrides)
+
+
+def check(arguments: argparse.Namespace, target: Target, source: Source, runs: Sequence[Run]) -> None:
+    """What would otherwise stop the comparison hours later.
+
+    Raises:
+        UserError: device, MONAI, labels, step 1's losses or the folder are not as they must be.
+    """
+    import torch
+
+    from nnunetv2_lwi.training.preconditions import require_device
+    from nnunetv2_lwi.training.trial import try_step1
+
+    require_device(torch.device(arguments.device))
+    if find_spec("monai") is None:
+        raise UserError("compare takes HD95 from MONAI: pip install 'nnunetv2_lwi[hybrids]'")
+    if not (source.preprocessed / "gt_segmentations").is_dir():
+        raise UserError(f"There is no {source.preprocessed / 'gt_segmentations'}: run nnUNetv2_preprocess again.")
+    output = arguments.output.absolute()
+    if output.exists() and not output.is_dir():
+        raise UserError(f"-o {output} is a file: name a folder.")
+    if output.is_dir() and any(output.iterdir()) and not (output / "trainings").is_dir():
+        raise UserError(f"-o {output} holds something else: name a new folder, or that of an earlier comparison.")
+    if output.is_relative_to(source.preprocessed) or (source.raw is not None and output.is_relative_to(source.raw)):
+        raise UserError(f"-o {output} lies in the data set, which is only read: name another folder.")
+    tried: dict[str, dict[str, Any]] = {}
+    for one in runs:
+        if one.training.after is not None:
+            tried.setdefault(one.label, one.training.configuration)
+    for configuration in tried.values():
+        plans = {**target.plans, "configurations": {target.configuration: configuration}}
+        try_step1(plans, target.configuration, target.dataset_json)
+
+
+def make_places(arguments: argparse.Namespace, source: Source, runs: Sequence[Run]) -> list[Workplace]:
+    """A folder for every training."""
+    from nnunetv2_lwi.comparison.design import trainings_of
+    from nnunetv2_lwi.comparison.workplace import Workplace
+
+    root = arguments.output.absolute()
+    return [Workplace(root, training, arguments.configuration, source) for training in trainings_of(runs)]
+
+
+def work(arguments: argparse.Namespace, runs: Sequence[Run], places: Sequence[Workplace]) -> None:
+    """Do what is left, alone or beside other processes."""
+    from nnunetv2_lwi.comparison.design import names_of
+    from nnunetv2_lwi.comparison.execution import execute
+    from nnunetv2_lwi.comparison.worklist import WorkList
+
+    (arguments.output / "trainings").mkdir(parents=True, exist_ok=True)
+    WorkList(
+        places,
+        names_of(runs),
+        lambda place: execute(place, arguments.device),
+        lambda line: print(line, flush=True),
+    ).run()
+
+
+def print_list(runs: Sequence[Run], places: Sequence[Workplace]) -> None:
+    """Every training with its state."""
+    from nnunetv2_lwi.comparison.design import names_of
+
+    names = names_of(runs)
+    for place in places:
+        state = "done" if place.result.is_file() else "begun" if place.folder.is_dir() else "to do"
+        print(f"{state:<6} {names[place.training.key]}, {place.training.iterations} iterations ({place.folder.name})")
+    left = sum(place.training.iterations for place in places if not place.result.is_file())
+    print(f"{len(runs)} runs, {len(places)} trainings; {left} iterations left.")
+
+
+def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace]) -> None:
+    """comparison.csv, comparison.md, comparison.png and pictures of cases."""
+    from nnunetv2_lwi.comparison.pictures import draw_cases
+    from nnunetv2_lwi.comparison.plots import draw_comparison
+    from nnunetv2_lwi.comparison.results import read_outcomes, write_csv
+    from nnunetv2_lwi.comparison.tables import write_tables
+
+    outcomes = read_outcomes(runs, places)
+    if not outcomes:
+        raise UserError(f"No run in {folder} is finished yet.")
+    write_csv(outcomes, folder / "comparison.csv")
+    text = write_tables(outcomes, runs[0].label, len(runs))
+    (folder / "comparison.md").write_text(text, encoding="utf-8")
+    draw_comparison(outcomes, folder / "comparison.png")
+    pictures = draw_cases(outcomes, runs[0].label, folder / "cases")
+    print(text)
+    print(f"Written: {folder}/comparison.csv, comparison.md, comparison.png and {len(pictures)} pictures in {folder}/cases.")

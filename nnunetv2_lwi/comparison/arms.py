@@ -1,0 +1,81 @@
+"""The ways to start step 2 that a comparison sets against each other."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.settings import INITIALIZATIONS
+
+ALL_IMAGES = "_all"
+"""At the end of an arm's name: step 1 sees every training image, labelled or not."""
+PRETRAINED = "pretrained:"
+RANDOM = "random"
+
+OBJECTIVES: dict[str, dict[str, Any]] = {
+    "lwi": {},
+    "mask": {"order_weight": 0.0, "masking.strategy": "random"},
+    "tube": {"order_weight": 0.0, "masking.strategy": "tube"},
+    "order": {"reconstruction_weight": 0.0},
+}
+"""Step 1's, by name: the paper's, its masking alone, masking in tubes, its order prediction alone (paper, Table VI)."""
+
+SCHEMES = tuple(name for name in INITIALIZATIONS if name != "network")
+"""Data-independent initialisation (paper, Fig. 1)."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to start.
+
+    Attributes:
+        settings: of the ``lwi`` block, by dotted key, over the plan's.
+        runs_step1: whether there is a step 1.
+        sees_all_images: whether step 1 sees all training images, not only the labelled ones.
+        weights: a checkpoint for ``-pretrained_weights``.
+    """
+
+    name: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    runs_step1: bool = False
+    sees_all_images: bool = False
+    weights: Path | None = None
+
+
+def known_arms() -> list[str]:
+    """Every name, one of them standing for a file."""
+    return [RANDOM, *OBJECTIVES, *(f"{name}{ALL_IMAGES}" for name in OBJECTIVES), *SCHEMES, f"{PRETRAINED}FILE"]
+
+
+def parse_arms(names: Sequence[str]) -> list[Arm]:
+    """Each name's arm, in the order given.
+
+    Raises:
+        UserError: a name is unknown or given twice, or a file is missing.
+    """
+    if len(set(names)) < len(names) or not names:
+        raise UserError(f"--arms {','.join(names)}: name each arm once, and at least one.")
+    return [_parse(name) for name in names]
+
+
+def _parse(name: str) -> Arm:
+    if name.startswith(PRETRAINED):
+        path = Path(name.removeprefix(PRETRAINED)).absolute()
+        if not path.is_file():
+            raise UserError(f"--arms {name}: there is no file {path}.")
+        return Arm(name, {"seg.start": "random"}, weights=path)
+    if name == RANDOM:
+        return Arm(name, {"seg.start": "random"})
+    if name in SCHEMES:
+        return Arm(name, {"seg.start": "random", "seg.initialization": name})
+    objective = name.removesuffix(ALL_IMAGES)
+    if objective not in OBJECTIVES:
+        near = difflib.get_close_matches(name, known_arms(), n=1)
+        hint = f" Did you mean {near[0]}?" if near else ""
+        raise UserError(f"--arms: there is no arm {name}.{hint} Arms: {', '.join(known_arms())}.")
+    start = {"seg.start": "step1", "seg.initialization": "network"}
+    return Arm(name, {**OBJECTIVES[objective], **start}, True, sees_all_images=name != objective)

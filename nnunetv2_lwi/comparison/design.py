@@ -1,0 +1,184 @@
+"""From arms, cases, seeds and a budget to the trainings that a comparison consists of."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from nnunetv2_lwi.comparison.arms import Arm
+from nnunetv2_lwi.comparison.subsets import draw_subset
+from nnunetv2_lwi.comparison.sweep import Variant, describe, matters_without_step1
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.overrides import set_values
+from nnunetv2_lwi.settings import LWISettings, as_json
+
+STEP1_SHARE = 0.16
+"""Of the baseline's epochs: 800 of 5000 in the paper's Table VII."""
+BUDGETS = ("equal", "added")
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training by one of the two trainers, in a folder of its own.
+
+    Attributes:
+        configuration: resolved, with its whole ``lwi`` block.
+        after: the step 1 that it starts from.
+        weights: what it is given as ``-pretrained_weights``.
+    """
+
+    trainer: str
+    configuration: dict[str, Any]
+    train_cases: list[str]
+    val_cases: list[str]
+    after: Training | None = None
+    weights: Path | None = None
+
+    @property
+    def settings(self) -> LWISettings:
+        """The ``lwi`` block."""
+        return LWISettings.from_configuration(self.configuration)
+
+    @property
+    def is_step1(self) -> bool:
+        """Whether it learns the start."""
+        return self.trainer == STEP1_TRAINER
+
+    @property
+    def iterations(self) -> int:
+        """Steps of the optimiser."""
+        epochs = self.settings.init.epochs if self.is_step1 else self.settings.seg.epochs
+        return epochs * self.settings.iterations_per_epoch
+
+    @cached_property
+    def key(self) -> str:
+        """A digest of everything that the outcome depends on: equal trainings are run once."""
+        lwi = self.settings.step1() if self.is_step1 else self._step2_settings()
+        content = {
+            "trainer": self.trainer,
+            "configuration": {**self.configuration, "lwi": lwi},
+            "train": self.train_cases,
+            "val": self.val_cases,
+            "after": self.after.key if self.after else None,
+            "weights": _digest_of_file(self.weights) if self.weights else None,
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    def _step2_settings(self) -> dict[str, Any]:
+        """Step 2's own; what step 1 depended on is in its key."""
+        block = as_json(self.settings)
+        return {key: block[key] for key in ("seg", "iterations_per_epoch", "val_iterations_per_epoch", "seed")}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row of the results: an arm on a number of labelled cases with a seed, and the training that gives it."""
+
+    arm: str
+    cases: int
+    seed: int
+    variant: Variant
+    training: Training
+
+    @property
+    def label(self) -> str:
+        """The arm with what was swept."""
+        return " ".join(filter(None, (self.arm, describe(self.variant))))
+
+
+@dataclass(frozen=True)
+class Design:
+    """What is compared.
+
+    Attributes:
+        configuration: resolved, from the user's plans; its ``lwi.seg.epochs`` is the baseline's length.
+        pool: the fold's training cases.
+        val_cases: the fold's, the same for all.
+        share: step 1's epochs over the baseline's.
+    """
+
+    configuration: dict[str, Any]
+    pool: list[str]
+    val_cases: list[str]
+    arms: list[Arm]
+    counts: list[int]
+    seeds: list[int]
+    budget: str = "equal"
+    share: float = STEP1_SHARE
+    variants: list[Variant] = field(default_factory=lambda: [{}])
+
+    def runs(self) -> list[Run]:
+        """Every row once; seeds go slowest, so that a part of the list is a comparison already."""
+        unique: dict[str, Run] = {}
+        for seed in self.seeds:
+            for count in self.counts:
+                for variant in self.variants:
+                    for arm in self.arms:
+                        run = self._run(arm, count, seed, variant)
+                        unique.setdefault(f"{run.label} {count} {seed}", run)
+        return list(unique.values())
+
+    def _run(self, arm: Arm, count: int, seed: int, variant: Variant) -> Run:
+        labelled = draw_subset(self.pool, count, seed)
+        variant = variant if arm.runs_step1 else matters_without_step1(variant)
+        configuration = self._configuration(arm, seed, variant)
+        after = None
+        if arm.runs_step1:
+            images = sorted(self.pool) if arm.sees_all_images else labelled
+            after = Training(STEP1_TRAINER, configuration, images, self.val_cases)
+        training = Training(STEP2_TRAINER, configuration, labelled, self.val_cases, after, arm.weights)
+        return Run(arm.name, count, seed, variant, training)
+
+    def _configuration(self, arm: Arm, seed: int, variant: Variant) -> dict[str, Any]:
+        """The configuration with the arm's settings; the two steps' epochs share the budget.
+
+        Raises:
+            UserError: the settings do not go together, or step 1 leaves step 2 no epoch.
+        """
+        configuration = deepcopy(self.configuration)
+        block = as_json(LWISettings.from_configuration(configuration))
+        set_values(block, {}, {**variant, **arm.settings, "seed": seed})
+        total = block["seg"]["epochs"]
+        if arm.runs_step1:
+            step1 = variant.get("init.epochs", max(1, round(self.share * total)))
+            step2 = total - step1 if self.budget == "equal" else total
+            if step2 < 1:
+                raise UserError(
+                    f"Step 1 would take {step1} of {total} epochs and leave none to step 2: train longer, or less."
+                )
+            set_values(block, {}, {"init.epochs": step1, "seg.epochs": step2})
+        configuration["lwi"] = block
+        LWISettings.from_configuration(configuration)
+        return configuration
+
+
+def trainings_of(runs: Sequence[Run]) -> list[Training]:
+    """The trainings that the runs need, each once, step 1 before what starts from it."""
+    unique: dict[str, Training] = {}
+    for run in runs:
+        for training in filter(None, (run.training.after, run.training)):
+            unique.setdefault(training.key, training)
+    return list(unique.values())
+
+
+def names_of(runs: Sequence[Run]) -> Mapping[str, str]:
+    """A name for people by each training's key, after the first run that needs it."""
+    names: dict[str, str] = {}
+    for run in runs:
+        step2 = f"{run.label}, {run.cases} cases, seed {run.seed}"
+        if run.training.after is not None:
+            of_cases = len(run.training.after.train_cases)
+            names.setdefault(run.training.after.key, f"step 1 of {run.label}, {of_cases} cases, seed {run.seed}")
+        names.setdefault(run.training.key, f"step 2 of {step2}" if run.training.after else step2)
+    return names
+
+
+def _digest_of_file(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,92 @@
+"""One training of the work list: nnU-Net's own command, resumed where it was cut, then scores and the result."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import Any
+
+from nnunetv2_lwi.checkpoint import read_checkpoint
+from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_command, what_is_left
+from nnunetv2_lwi.comparison.scoring import score
+from nnunetv2_lwi.comparison.workplace import FOLD, Workplace
+from nnunetv2_lwi.errors import UserError
+
+LINES_OF_A_FAILURE = 3
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
+
+
+def execute(place: Workplace, device: str) -> None:
+    """Run what is left of a training, score it if it is a step 2, and write ``result.json``, whole or not at all.
+
+    Raises:
+        UserError: nnU-Net's command failed.
+    """
+    train(place, device)
+    result = describe_training(place)
+    if not place.training.is_step1:
+        result["scores"] = score(place, device)
+    remove_spare_checkpoints(place)
+    partial = place.result.with_suffix(".partial")
+    partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    partial.replace(place.result)
+
+
+def train(place: Workplace, device: str) -> None:
+    """Prepare the folders and run what is left of the training.
+
+    Raises:
+        UserError: nnU-Net's command failed; its output is in the training's log.
+    """
+    place.prepare()
+    weights = place.training.weights
+    start = [] if weights is None else ["-pretrained_weights", str(weights)]
+    how = what_is_left(place.fold_folder, start)
+    if how is None:
+        return
+    words = [place.source.name, place.configuration_name, str(FOLD), "-tr", place.training.trainer, "-p", place.plans_name]
+    command = stock_command("nnUNetv2_train", *words, *([] if device == "cuda" else ["-device", device]), *how)
+    with place.log.open("ab") as log:
+        log.write(f"{shell_line(command)}\n".encode())
+        log.flush()
+        environment = nnunet_environment(**place.environment)
+        outcome = subprocess.run(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False, preexec_fn=die_with_parent
+        )
+    if outcome.returncode != 0:
+        lines = place.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        last = " | ".join(lines[-LINES_OF_A_FAILURE:])
+        raise UserError(f"nnUNetv2_train ended with exit code {outcome.returncode}: {last} (all of it: {place.log})")
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill a training whose comparison was killed; two trainings must never write to one folder.
+
+    Linux only; elsewhere a training outlives a comparison that is killed by SIGKILL.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def describe_training(place: Workplace) -> dict[str, Any]:
+    """Length, time and, of step 2, the learning curve of a finished training, from its last checkpoint."""
+    logging = read_checkpoint(place.fold_folder / "checkpoint_final.pth")["logging"]
+    spans = zip(logging["epoch_start_timestamps"], logging["epoch_end_timestamps"], strict=False)
+    return {
+        "iterations": place.training.iterations,
+        "seconds": sum(end - start for start, end in spans),
+        "pseudo_dice": [float(value) for value in logging.get("mean_fg_dice", [])],
+    }
+
+
+def remove_spare_checkpoints(place: Workplace) -> None:
+    """What a finished training does not need any more: best and latest; the final one stays."""
+    for kind in ("best", "latest"):
+        path = place.fold_folder / f"checkpoint_{kind}.pth"
+        if path.exists():
+            os.unlink(path)

@@ -1,0 +1,129 @@
+"""What the finished runs of a comparison gave, ready for tables and figures."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nnunetv2_lwi.comparison.design import Run
+from nnunetv2_lwi.comparison.scoring import PLAIN, TEST, Scores
+from nnunetv2_lwi.comparison.workplace import Workplace
+from nnunetv2_lwi.settings import flatten
+
+METRICS = ("Dice", "HD95")
+AVERAGE = "average"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run.
+
+    Attributes:
+        result: of step 2, as :func:`~nnunetv2_lwi.comparison.execution.execute` writes it.
+        step1: of step 1, if there was one.
+    """
+
+    run: Run
+    place: Workplace
+    result: dict[str, Any]
+    step1: dict[str, Any] | None
+
+    def scores(self, cases: str, mirroring: str) -> Scores | None:
+        """By case and class, or None if they were not made."""
+        scores: Scores | None = self.result["scores"].get(cases, {}).get(mirroring)
+        return scores
+
+    def values(self, cases: str, mirroring: str, metric: str, class_name: str) -> NDArray[np.float64]:
+        """One value per case in the order of their names; ``average`` is over the classes that are defined."""
+        scores = self.scores(cases, mirroring) or {}
+        return np.array([_value(scores[case], metric, class_name) for case in sorted(scores)])
+
+    @property
+    def step1_iterations(self) -> int:
+        """0 without a step 1."""
+        return 0 if self.step1 is None else int(self.step1["iterations"])
+
+    def curve(self) -> tuple[list[int], list[float]]:
+        """Iterations, step 1's counted, and nnU-Net's pseudo Dice after each epoch of step 2."""
+        dice = self.result["pseudo_dice"]
+        each = self.run.training.settings.iterations_per_epoch
+        return [self.step1_iterations + each * (epoch + 1) for epoch in range(len(dice))], dice
+
+
+def _value(classes: dict[str, dict[str, float | None]], metric: str, class_name: str) -> float:
+    if class_name != AVERAGE:
+        value = classes[class_name][metric]
+        return np.nan if value is None else value
+    defined = [value for entry in classes.values() if (value := entry[metric]) is not None]
+    return fmean(defined) if defined else np.nan
+
+
+def read_outcomes(runs: Sequence[Run], places: Sequence[Workplace]) -> list[Outcome]:
+    """Those runs that are finished, in the runs' order."""
+    by_key = {place.training.key: place for place in places}
+    outcomes = []
+    for run in runs:
+        place = by_key[run.training.key]
+        result, after = _read(place), run.training.after
+        if result is not None:
+            outcomes.append(Outcome(run, place, result, _read(by_key[after.key]) if after else None))
+    return outcomes
+
+
+def _read(place: Workplace) -> dict[str, Any] | None:
+    content: dict[str, Any] | None = json.loads(place.result.read_text(encoding="utf-8")) if place.result.is_file() else None
+    return content
+
+
+def scored(outcomes: Iterable[Outcome]) -> list[tuple[str, str]]:
+    """Every pair of cases and mirroring that all outcomes have: test first, and without mirroring first, as in the paper."""
+    kinds = [{(cases, how) for cases, by in o.result["scores"].items() for how in by} for o in outcomes]
+    return sorted(set.intersection(*kinds), key=lambda kind: (kind[0] != TEST, kind[1] != PLAIN)) if kinds else []
+
+
+def class_names(outcome: Outcome) -> list[str]:
+    """In the data set's order."""
+    return list(outcome.place.source.class_names().values())
+
+
+def write_csv(outcomes: Sequence[Outcome], path: Path) -> None:
+    """One row a run: arm, cases, seed, iterations, seconds, every setting, and Dice and HD95 per class."""
+    rows = [_row(outcome) for outcome in outcomes]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    partial = path.with_suffix(".csv.partial")
+    with partial.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+    partial.replace(path)
+
+
+def _row(outcome: Outcome) -> dict[str, Any]:
+    run = outcome.run
+    row: dict[str, Any] = {
+        "arm": run.label,
+        "cases": run.cases,
+        "seed": run.seed,
+        "step1_cases": len(run.training.after.train_cases) if run.training.after else 0,
+        "step1_iterations": outcome.step1_iterations,
+        "step2_iterations": outcome.result["iterations"],
+        "step1_seconds": round(outcome.step1["seconds"], 1) if outcome.step1 else 0,
+        "step2_seconds": round(outcome.result["seconds"], 1),
+    }
+    for cases, how in scored([outcome]):
+        for metric in METRICS:
+            for name in (AVERAGE, *class_names(outcome)):
+                values = outcome.values(cases, how, metric, name)
+                row[f"{cases}_{how}_{metric}_{name}"] = "" if np.isnan(values).all() else f"{np.nanmean(values):.5f}"
+    row |= {f"lwi.{key}": value for key, value in flatten(run.training.configuration["lwi"]).items()}
+    row["patch_size"] = run.training.configuration["patch_size"]
+    row["batch_size"] = run.training.configuration["batch_size"]
+    return row

@@ -1,0 +1,180 @@
+"""Scores of a finished step 2: Dice from nnU-Net's own summary.json, HD95 from MONAI, with and without mirroring."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from nnunetv2.evaluation.evaluate_predictions import (
+    compute_metrics_on_folder,
+    key_to_label_or_region,
+    region_or_label_to_mask,
+)
+from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from numpy.typing import NDArray
+from torch import nn
+
+from nnunetv2_lwi.checkpoint import read_checkpoint
+from nnunetv2_lwi.comparison.source import LabelledImages
+from nnunetv2_lwi.comparison.workplace import Workplace
+from nnunetv2_lwi.training.build import supports_deep_supervision
+
+Scores = dict[str, dict[str, dict[str, float | None]]]
+"""By case, by class name: Dice (0 to 1) and HD95 (mm); None where a class is in neither, or HD95 not defined."""
+
+VALIDATION, TEST = "validation", "test"
+PLAIN, MIRRORED = "plain", "mirrored"
+PERCENTILE = 95
+
+
+def score(place: Workplace, device: str) -> dict[str, dict[str, Scores]]:
+    """Every score of a finished step 2, by cases (validation, test) and by mirroring (plain, mirrored).
+
+    The mirrored predictions of the validation cases are nnU-Net's own final validation; the others are predicted here
+    from the raw images, where those are at hand.
+    """
+    with place.log.open("a") as log, contextlib.redirect_stdout(log):
+        return _score(place, device)
+
+
+def _score(place: Workplace, device: str) -> dict[str, dict[str, Scores]]:
+    training, test = place.source.training_images(), place.source.test_images()
+    labels = {case: str(place.dataset / "gt_segmentations" / f"{case}{_ending(place)}") for case in place.training.val_cases}
+    own = predictions_folder(place, VALIDATION, MIRRORED)
+    scores: dict[str, dict[str, Scores]] = {VALIDATION: {MIRRORED: read_scores(place, own, labels)}}
+    if training is None and test is None:
+        return scores
+    predictor = make_predictor(place, device)
+    if training is not None:
+        chosen = LabelledImages({case: training.images[case] for case in place.training.val_cases}, labels)
+        scores[VALIDATION][PLAIN] = _predict_and_score(place, predictor, VALIDATION, PLAIN, chosen)
+    if test is not None:
+        scores[TEST] = {how: _predict_and_score(place, predictor, TEST, how, test) for how in (PLAIN, MIRRORED)}
+    return scores
+
+
+def predictions_folder(place: Workplace, cases: str, mirroring: str) -> Path:
+    """Where the predictions lie."""
+    if (cases, mirroring) == (VALIDATION, MIRRORED):
+        return place.fold_folder / "validation"
+    return place.folder / "predictions" / f"{cases}_{mirroring}"
+
+
+def make_predictor(place: Workplace, device: str) -> nnUNetPredictor:
+    """nnU-Net's predictor with the final weights, read without unpickling."""
+    checkpoint = read_checkpoint(place.fold_folder / "checkpoint_final.pth")
+    manager = PlansManager(place.plans())
+    configuration = manager.get_configuration(place.configuration_name)
+    network = get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        len(place.source.dataset_json["channel_names"]),
+        place.source.label_manager.num_segmentation_heads,
+        deep_supervision=supports_deep_supervision(configuration),
+    )
+    _one_output(network)
+    predictor = nnUNetPredictor(device=torch.device(device), perform_everything_on_device=device == "cuda", allow_tqdm=False)
+    predictor.manual_initialization(
+        network,
+        manager,
+        configuration,
+        [checkpoint["network_weights"]],
+        place.source.dataset_json,
+        checkpoint["trainer_name"],
+        checkpoint["inference_allowed_mirroring_axes"],
+    )
+    return predictor
+
+
+def _one_output(network: nn.Module) -> None:
+    network.decoder.deep_supervision = False  # type: ignore[union-attr,assignment]
+
+
+def _predict_and_score(
+    place: Workplace, predictor: nnUNetPredictor, cases: str, mirroring: str, labelled: LabelledImages
+) -> Scores:
+    folder = predictions_folder(place, cases, mirroring)
+    folder.mkdir(parents=True, exist_ok=True)
+    predictor.use_mirroring = mirroring == MIRRORED
+    names = sorted(labelled.images)
+    predictor.predict_from_files_sequential(
+        [labelled.images[name] for name in names], [str(folder / name) for name in names]
+    )
+    return read_scores(place, folder, labelled.labels)
+
+
+def read_scores(place: Workplace, folder: Path, labels: Mapping[str, str]) -> Scores:
+    """Dice of nnU-Net's summary.json of a folder of predictions, made if it is not there, and HD95 of the same files."""
+    summary = folder / "summary.json"
+    reader = determine_reader_writer_from_dataset_json(
+        place.source.dataset_json, next(iter(labels.values())), verbose=False
+    )()
+    names = place.source.class_names()
+    if not summary.is_file():
+        compute_metrics_on_folder(
+            os.path.dirname(next(iter(labels.values()))),
+            str(folder),
+            str(summary),
+            reader,
+            _ending(place),
+            [key_to_label_or_region(key) for key in names],
+            place.source.label_manager.ignore_label,
+            num_processes=1,
+        )
+    scores: Scores = {}
+    for entry in json.loads(summary.read_text(encoding="utf-8"))["metric_per_case"]:
+        case = Path(entry["prediction_file"]).name.removesuffix(_ending(place))
+        truth, properties = reader.read_seg(labels[case])
+        prediction, _ = reader.read_seg(str(folder / f"{case}{_ending(place)}"))
+        scores[case] = {
+            name: {
+                "Dice": _finite(entry["metrics"][key]["Dice"]),
+                "HD95": hd95(prediction[0], truth[0], key, properties["spacing"], place.source.label_manager.ignore_label),
+            }
+            for key, name in names.items()
+        }
+    return scores
+
+
+def hd95(
+    prediction: NDArray[Any], truth: NDArray[Any], key: str, spacing: list[float], ignore_label: int | None = None
+) -> float | None:
+    """95th percentile of the Hausdorff distance in mm; None where the class is missing in either.
+
+    Args:
+        prediction: (D, H, W) labels.
+        truth: (D, H, W) labels.
+        key: the label or region, as in nnU-Net's summary.json.
+        spacing: (D, H, W) in mm.
+        ignore_label: voxels that do not count.
+    """
+    from monai.metrics import compute_hausdorff_distance
+
+    counts = np.ones(truth.shape, bool) if ignore_label is None else truth != ignore_label
+    masks = [region_or_label_to_mask(volume, key_to_label_or_region(key)) & counts for volume in (prediction, truth)]
+    if not all(mask.any() for mask in masks):
+        return None
+    tensors = [torch.from_numpy(mask[None, None].astype(np.float32)) for mask in masks]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        distance = compute_hausdorff_distance(*tensors, include_background=True, percentile=PERCENTILE, spacing=spacing)
+    return _finite(float(distance))
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else float(value)
+
+
+def _ending(place: Workplace) -> str:
+    return str(place.source.dataset_json["file_ending"])

@@ -1,0 +1,116 @@
+"""A work list in a folder: several processes, on one machine or many, share it; what is done stays done.
+
+Each training has a lock file. The operating system frees the lock of a process that ended, however it ended, so a lock
+never goes stale; machines that share the folder need a file system with working locks (NFS 4 and local ones have them).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from filelock import FileLock, Timeout
+
+from nnunetv2_lwi.comparison.workplace import Workplace
+from nnunetv2_lwi.errors import UserError
+
+SECONDS_BETWEEN_LOOKS = 5.0
+
+Execute = Callable[[Workplace], None]
+
+
+@dataclass
+class WorkList:
+    """Trainings in their order, each step 1 before what starts from it.
+
+    Attributes:
+        names: for people, by the training's key.
+        execute: does one training and writes its ``result``.
+        say: prints a line.
+    """
+
+    places: Sequence[Workplace]
+    names: Mapping[str, str]
+    execute: Execute
+    say: Callable[[str], None]
+    failures: dict[str, str] = field(default_factory=dict)
+    _speed: list[float] = field(default_factory=list)
+    """Iterations a second, of the trainings that this process finished."""
+
+    def run(self) -> None:
+        """Do what is not done yet and wait for what other processes do.
+
+        Raises:
+            UserError: a training failed; the others were done nevertheless.
+        """
+        while self.unfinished():
+            if not self._do_one() and self.unfinished():
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+        if self.failures:
+            listed = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
+            raise UserError(f"{len(self.failures)} trainings failed. Call the same command to try them again. {listed}")
+
+    def unfinished(self) -> list[Workplace]:
+        """What is neither done nor failed nor waits for what failed."""
+        return [place for place in self.places if not place.result.is_file() and not self._failed(place)]
+
+    def _failed(self, place: Workplace) -> bool:
+        after = place.training.after
+        keys = {place.training.key} | ({after.key} if after else set())
+        return any(self.names[key] in self.failures for key in keys)
+
+    def _do_one(self) -> bool:
+        """Whether there was a training that nobody else does."""
+        for place in self.unfinished():
+            if not self._ready(place):
+                continue
+            place.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(place.lock, blocking=False)
+            try:
+                with lock:
+                    if not place.result.is_file():
+                        self._do(place)
+                        return True
+            except Timeout:
+                continue
+        return False
+
+    def _ready(self, place: Workplace) -> bool:
+        after = place.training.after
+        return after is None or any(other.training.key == after.key and other.result.is_file() for other in self.places)
+
+    def _do(self, place: Workplace) -> None:
+        name = self.names[place.training.key]
+        self.say(f"{self._state()} Now: {name}, {place.training.iterations} iterations.")
+        started = time.monotonic()
+        try:
+            self.execute(place)
+        except UserError as error:
+            self.failures[name] = str(error)
+            self.say(f"FAILED: {name}: {error}")
+            return
+        self._speed.append(place.training.iterations / (time.monotonic() - started))
+
+    def _state(self) -> str:
+        left = self.unfinished()
+        done = len(self.places) - len(left) - len(self.failures)
+        text = f"[{datetime.now():%Y-%m-%d %H:%M}] {done} of {len(self.places)} trainings done"
+        if not self._speed:
+            return f"{text}."
+        seconds = sum(p.training.iterations for p in left) * len(self._speed) / sum(self._speed) / self._workers(left)
+        end = datetime.now() + timedelta(seconds=seconds)
+        return f"{text}, {len(left)} left, ends about {end:%Y-%m-%d %H:%M}."
+
+    def _workers(self, left: Sequence[Workplace]) -> int:
+        """How many processes, this one among them, hold a lock now."""
+        return max(1, sum(place.lock.exists() and _held(place) for place in left))
+
+
+def _held(place: Workplace) -> bool:
+    try:
+        with FileLock(place.lock, blocking=False):
+            return False
+    except Timeout:
+        return True

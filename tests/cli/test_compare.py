@@ -1,0 +1,126 @@
+"""``compare``: what it refuses before anything is written, its list, and the whole of it on a phantom."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_lwi.cli.commands import nnunet_environment, stock_command
+from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.phantom import write_phantom
+from tests.tiny_dataset import NAME
+
+
+@pytest.fixture
+def output(dataset, tmp_path) -> Path:
+    (dataset.preprocessed / NAME / "gt_segmentations").mkdir()
+    return tmp_path / "comparison"
+
+
+def compare(output: Path, *more: str) -> None:
+    main(["compare", "-d", "999", "-o", str(output), "-device", "cpu", "--set", "lwi.seg.epochs=25", *more])
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--arms", "random,lwy"], "Did you mean lwi"),
+        (["--cases", "5"], "from 1 to 4"),
+        (["--seeds", "0"], "--seeds 0 must be at least 1"),
+        (["--share", "1"], "--share 1.0 must be above 0 and below 1"),
+        (["--sweep", "masking.ratio=0.2,1.5"], "masking.ratio = 1.5 in the plan is not allowed"),
+        (["--sweep", "num_subvolumes=2,3"], "num_subvolumes"),
+        (["--sweep", "init.epochs=25"], "leave none to step 2"),
+        (["--set", "lwi.seg.epoch=3"], "Did you mean lwi.seg.epochs"),
+        (["--set", "spacing=[1,1,1]"], "uses the preprocessed data as they are"),
+        (["--set", "lwi.init.warmup_epochs=4", "--set", "lwi.seg.warmup_epochs=0"], "lwi.init.warmup_epochs = 4"),
+        (["-f", "all"], "-f all leaves no validation case"),
+        (["-f", "7"], "0 to 4"),
+        (["-c", "2d"], "2D"),
+        (["-p", "other"], "There is no"),
+        (["-d", "998"], "Data set 998"),
+    ],
+)
+def test_mistakes_are_told_before_anything_is_written(output, more, message):
+    with pytest.raises(UserError, match=message):
+        compare(output, *more)
+    assert not output.exists()
+
+
+def test_a_folder_of_something_else_stays_as_it_is(output):
+    output.mkdir()
+    (output / "thesis.txt").touch()
+    with pytest.raises(UserError, match="holds something else"):
+        compare(output)
+    assert [path.name for path in output.iterdir()] == ["thesis.txt"]
+
+
+def test_the_data_set_is_no_place_for_it(dataset, output):
+    with pytest.raises(UserError, match="lies in the data set"):
+        compare(dataset.preprocessed / NAME / "comparison")
+
+
+def test_the_list_writes_nothing(output, capsys):
+    compare(output, "--arms", "random,lwi,lwi_all", "--cases", "2,all", "--seeds", "1", "--list")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("to do  random, 2 cases, seed 0, 50 iterations (step2_")
+    assert lines[-1] == f"6 runs, 7 trainings; {2 * 50 + 2 * 8 + 3 * 42} iterations left."
+    assert not output.exists()
+
+
+def test_there_is_no_report_before_there_is_a_result(output):
+    with pytest.raises(UserError, match=r"No run in .* is finished yet"):
+        compare(output, "--report")
+    assert not output.exists()
+
+
+@pytest.mark.slow
+def test_a_whole_comparison_that_is_killed_and_goes_on(tmp_path):
+    """On a phantom, through nnU-Net's commands: three arms, one seed."""
+    folders = {name: tmp_path / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    environment = nnunet_environment(**folders, nnUNet_n_proc_DA="0", nnUNet_compile="f")
+    dataset = folders["nnUNet_raw"] / "Dataset005_Phantom"
+    write_phantom(dataset, cases=6, test_cases=2)
+    planning = stock_command("nnUNetv2_plan_and_preprocess", "-d", "5", "-c", "3d_fullres", "-np", "1", "-npfp", "1")
+    subprocess.run(planning, env=environment, check=True, stdout=subprocess.DEVNULL)
+    before = sorted(path for folder in folders.values() for path in folder.rglob("*"))
+
+    output = tmp_path / "comparison"
+    settings = {
+        "lwi.seg.epochs": 4,
+        "lwi.iterations_per_epoch": 1,
+        "lwi.val_iterations_per_epoch": 1,
+        "architecture.arch_kwargs.features_per_stage": [4, 8, 8, 8],
+        "batch_size": 2,
+    }
+    words = ["compare", "-d", "5", "-o", str(output), "-device", "cpu", "--arms", "random,lwi,lwi_all", "--cases", "2,all"]
+    words += ["--seeds", "1", "--share", "0.25"]
+    words += [word for key, value in settings.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+    command = [sys.executable, "-m", "nnunetv2_lwi.cli.main", *words]
+    with pytest.raises(subprocess.TimeoutExpired):
+        subprocess.run(command, env=environment, check=False, capture_output=True, timeout=40)
+    finished = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+
+    with (output / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["arm"] for row in rows] == ["random", "lwi", "lwi_all"] * 2
+    for row in rows:
+        assert 0 <= float(row["test_plain_Dice_average"]) <= 1 and row["test_mirrored_Dice_average"]
+    assert rows[4]["test_plain_Dice_average"] == rows[5]["test_plain_Dice_average"], "lwi on all cases is lwi_all"
+    assert "| 2 | lwi_all | 1 |" in (output / "comparison.md").read_text()
+    assert (output / "comparison.png").is_file() and len(list((output / "cases").glob("*.png"))) == 4 * 3
+    assert len(list((output / "trainings").iterdir())) == 2 + 5 and not list(output.rglob("checkpoint_best.pth"))
+    assert sorted(path for folder in folders.values() for path in folder.rglob("*")) == before
+    again = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
+    assert "Now:" not in again.stdout
+    shutil.rmtree(output)
+    assert os.listdir(folders["nnUNet_results"]) == []

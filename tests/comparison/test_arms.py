@@ -1,0 +1,48 @@
+"""Arms by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from nnunetv2_lwi.comparison.arms import known_arms, parse_arms
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.overrides import set_values
+from nnunetv2_lwi.settings import LWISettings
+
+
+@pytest.mark.parametrize("name", known_arms()[:-1])
+def test_every_arm_is_a_valid_block(name):
+    block = {}
+    (arm,) = parse_arms([name])
+    set_values(block, {}, arm.settings)
+    settings = LWISettings.from_configuration({"lwi": block})
+    assert (settings.seg.start == "step1") == arm.runs_step1
+    assert arm.sees_all_images == name.endswith("_all")
+
+
+def test_objectives_of_the_paper():
+    lwi, mask, tube, order = parse_arms(["lwi", "mask", "tube", "order_all"])
+    assert "order_weight" not in lwi.settings and "reconstruction_weight" not in lwi.settings
+    assert mask.settings["order_weight"] == tube.settings["order_weight"] == order.settings["reconstruction_weight"] == 0
+    assert (mask.settings["masking.strategy"], tube.settings["masking.strategy"]) == ("random", "tube")
+
+
+def test_a_checkpoint_of_the_users(tmp_path):
+    path = tmp_path / "weights.pth"
+    path.touch()
+    (arm,) = parse_arms([f"pretrained:{path}"])
+    assert arm.weights == path and not arm.runs_step1
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["lwi_al"], "Did you mean lwi_all"),
+        (["random", "random"], "once"),
+        (["pretrained:/nowhere.pth"], "no file /nowhere.pth"),
+        (["random_all"], "no arm random_all"),
+    ],
+)
+def test_other_names_are_errors(names, message):
+    with pytest.raises(UserError, match=message):
+        parse_arms(names)

@@ -1,0 +1,112 @@
+"""Which trainings a comparison consists of."""
+
+from __future__ import annotations
+
+import pytest
+
+from nnunetv2_lwi.comparison.design import names_of, trainings_of
+from nnunetv2_lwi.comparison.subsets import draw_subset
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.settings import LWISettings, as_json, flatten
+from tests.comparison.conftest import EPOCHS
+
+
+def epochs(run):
+    settings = run.training.settings
+    return (settings.init.epochs if run.training.after else 0, settings.seg.epochs)
+
+
+def test_one_run_for_every_arm_count_and_seed(make_design):
+    runs = make_design().runs()
+    assert [(r.arm, r.cases, r.seed) for r in runs[:4]] == [
+        ("random", 2, 0),
+        ("lwi", 2, 0),
+        ("lwi_all", 2, 0),
+        ("random", 4, 0),
+    ]
+    assert len(runs) == 3 * 2 * 2
+
+
+@pytest.mark.parametrize(("budget", "expected"), [("equal", (4, 21)), ("added", (4, 25))])
+def test_the_budget_is_shared_or_added_to(make_design, budget, expected):
+    random, lwi, _ = make_design(counts=(2,), seeds=1, budget=budget).runs()
+    assert epochs(random) == (0, EPOCHS)
+    assert epochs(lwi) == expected
+
+
+def test_the_share_of_step1(make_design):
+    _, lwi, _ = make_design(counts=(2,), seeds=1, share=0.5).runs()
+    assert epochs(lwi) == (12, 13)
+
+
+def test_every_arm_trains_and_validates_on_the_same_cases(make_design):
+    design = make_design()
+    for run in design.runs():
+        assert run.training.train_cases == draw_subset(design.pool, run.cases, run.seed)
+        assert run.training.val_cases == design.val_cases
+        assert not set(run.training.val_cases) & set(run.training.after.train_cases if run.training.after else ())
+
+
+def test_step1_sees_the_labelled_or_all_images(make_design):
+    design = make_design(counts=(2,), seeds=1)
+    _, lwi, lwi_all = design.runs()
+    assert lwi.training.after.train_cases == lwi.training.train_cases
+    assert lwi_all.training.after.train_cases == sorted(design.pool)
+
+
+def test_both_steps_have_the_same_settings_so_that_the_hand_over_accepts_them(make_design):
+    for training in trainings_of(make_design("lwi,mask,tube,order_all").runs()):
+        if training.after:
+            assert training.after.settings.step1() == training.settings.step1()
+
+
+def test_arms_differ_from_the_baseline_only_in_what_they_are_about(make_design):
+    base = flatten(as_json(LWISettings.from_configuration({"lwi": make_design().configuration["lwi"]})))
+    for run in make_design("random,lwi,mask,kaiming_normal", counts=(2,), seeds=1).runs():
+        changed = {k for k, v in flatten(run.training.configuration["lwi"]).items() if v != base[k]} - {"seed"}
+        allowed = {
+            "random": {"seg.start"},
+            "lwi": {"init.epochs", "seg.epochs"},
+            "mask": {"init.epochs", "seg.epochs", "order_weight"},
+            "kaiming_normal": {"seg.start", "seg.initialization"},
+        }
+        assert changed == allowed[run.arm], run.arm
+
+
+def test_equal_trainings_are_run_once(make_design):
+    runs = make_design(counts=(2, 4), seeds=1).runs()
+    trainings = trainings_of(runs)
+    steps1 = [training for training in trainings if training.is_step1]
+    assert len(steps1) == 2, "lwi on 2, and lwi_all on 4, which is also lwi on 4"
+    assert len(trainings) == 2 + 5
+    seen = set()
+    for training in trainings:
+        assert training.after is None or training.after.key in seen, "step 1 comes first"
+        seen.add(training.key)
+    assert names_of(runs)[runs[1].training.after.key] == "step 1 of lwi, 2 cases, seed 0"
+
+
+def test_a_sweep_of_step1_repeats_no_baseline(make_design):
+    variants = [{"masking.ratio": ratio} for ratio in (0.2, 0.4)]
+    runs = make_design("random,lwi", counts=(2,), seeds=1, variants=variants).runs()
+    assert [run.label for run in runs] == ["random", "lwi masking.ratio=0.2", "lwi masking.ratio=0.4"]
+
+
+def test_a_swept_length_of_step1_keeps_the_budget(make_design):
+    runs = make_design("random,lwi", counts=(2,), seeds=1, variants=[{"init.epochs": 10}, {"init.epochs": 1}]).runs()
+    assert [epochs(run) for run in runs] == [(0, 25), (10, 15), (1, 24)]
+
+
+def test_step1_must_leave_something_to_step2(make_design):
+    with pytest.raises(UserError, match="leave none to step 2"):
+        make_design("random,lwi", variants=[{"init.epochs": EPOCHS}]).runs()
+
+
+def test_the_key_tells_trainings_apart(make_design, tmp_path):
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"one")
+    keys = [run.training.key for run in make_design(f"random,lwi,lwi_all,pretrained:{weights}").runs()]
+    assert len(set(keys)) == len(keys) - 2, "lwi on all cases is lwi_all, for each seed"
+    weights.write_bytes(b"other")
+    changed = [run.training.key for run in make_design(f"random,lwi,lwi_all,pretrained:{weights}").runs()]
+    assert [a == b for a, b in zip(keys, changed, strict=True)] == [True, True, True, False] * 4

@@ -1,0 +1,35 @@
+"""Swept settings."""
+
+from __future__ import annotations
+
+import pytest
+
+from nnunetv2_lwi.comparison.sweep import describe, matters_without_step1, parse_sweeps
+from nnunetv2_lwi.errors import UserError
+
+
+def test_every_combination():
+    variants = parse_sweeps(["masking.ratio=0.2,0.4", "lwi.masking.patch_size=[8,8,8],[16,16,16]", "seg.optimizer=SGD"])
+    assert len(variants) == 4
+    assert variants[1] == {"masking.ratio": 0.2, "masking.patch_size": [16, 16, 16], "seg.optimizer": "SGD"}
+    assert describe(variants[1]) == 'masking.ratio=0.2 masking.patch_size=[16,16,16] seg.optimizer="SGD"'
+    assert matters_without_step1(variants[1]) == {"seg.optimizer": "SGD"}
+
+
+def test_no_sweep_is_one_empty_variant():
+    assert parse_sweeps([]) == [{}] and describe({}) == ""
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (["masking.ratio"], "not of the form"),
+        (["masking.rato=0.1"], "cannot be swept"),
+        (["seed=1,2"], "cannot be swept"),
+        (["seg.start=random,step1"], "cannot be swept"),
+        (["seg.lr=1e-3", "seg.lr=1e-2"], "once"),
+    ],
+)
+def test_what_cannot_be_swept(texts, message):
+    with pytest.raises(UserError, match=message):
+        parse_sweeps(texts)

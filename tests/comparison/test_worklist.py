@@ -1,0 +1,132 @@
+"""The work list: order, resuming, sharing, failures. Trainings are stood in for by writing their results."""
+
+from __future__ import annotations
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from nnunetv2_lwi.comparison import worklist
+from nnunetv2_lwi.comparison.design import names_of
+from nnunetv2_lwi.comparison.worklist import WorkList
+from nnunetv2_lwi.errors import UserError
+from tests.comparison.conftest import write_result
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def runs(make_design):
+    return make_design().runs()
+
+
+@pytest.fixture
+def places(runs, make_places):
+    return make_places(runs)
+
+
+@pytest.fixture(autouse=True)
+def short_waits(monkeypatch):
+    monkeypatch.setattr(worklist, "SECONDS_BETWEEN_LOOKS", 0.02)
+
+
+def make_list(runs, places, execute):
+    lines = []
+    return WorkList(places, names_of(runs), execute, lines.append), lines
+
+
+def test_everything_is_done_once_and_step1_before_step2(runs, places):
+    done = []
+
+    def execute(place):
+        assert place.training.after is None or place.training.after.key in done
+        done.append(place.training.key)
+        write_result(place, 0.5)
+
+    work, lines = make_list(runs, places, execute)
+    work.run()
+    assert sorted(done) == sorted(place.training.key for place in places)
+    assert len(lines) == len(places)
+    assert f"0 of {len(places)} trainings done" in lines[0] and "Now: random, 2 cases, seed 0, 50 iterations" in lines[0]
+    assert "1 left, ends about" in lines[-1]
+
+
+def test_what_is_done_is_not_done_again(runs, places):
+    for place in places[:3]:
+        write_result(place, 0.5)
+    done = []
+    make_list(runs, places, lambda place: (done.append(place.training.key), write_result(place, 0.5)))[0].run()
+    assert done == [place.training.key for place in places[3:]]
+
+
+def test_a_failure_stops_only_what_depends_on_it(runs, places):
+    def execute(place):
+        if place is places[1]:
+            raise UserError("the disk is full")
+        write_result(place, 0.5)
+
+    work, lines = make_list(runs, places, execute)
+    with pytest.raises(UserError, match=r"1 trainings failed.*step 1 of lwi, 2 cases, seed 0: .*the disk is full"):
+        work.run()
+    unfinished = [place for place in places if not place.result.is_file()]
+    assert unfinished[0] is places[1] and all(place.training.after.key == places[1].training.key for place in unfinished[1:])
+    assert any(line.startswith("FAILED: step 1 of lwi") for line in lines)
+
+
+def test_what_another_process_does_is_waited_for(runs, places):
+    for place in places[1:]:
+        write_result(place, 0.5)
+    places[0].folder.mkdir(parents=True)
+    lock = FileLock(places[0].lock)
+    done = []
+    work, _ = make_list(runs, places, lambda place: done.append(place))
+    with lock:
+        assert not work._do_one() and not done
+        write_result(places[0], 0.5)
+    work.run()
+    assert not done
+
+
+def share(runs, places, folder, number):
+    def execute(place):
+        with (Path(folder) / f"{place.training.key}.{number}").open("x"):
+            time.sleep(0.02)
+        write_result(place, 0.5)
+
+    make_list(runs, places, execute)[0].run()
+
+
+def test_processes_share_a_list_without_doing_a_training_twice(runs, places, tmp_path):
+    processes = [FORK.Process(target=share, args=(runs, places, tmp_path, number)) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    done = [path.name.split(".") for path in tmp_path.glob("*.[0-3]")]
+    assert sorted(key for key, _ in done) == sorted(place.training.key for place in places)
+    assert len({number for _, number in done}) > 1
+
+
+def hang(runs, places, started):
+    def execute(place):
+        started.set()
+        time.sleep(600)
+
+    make_list(runs, places, execute)[0].run()
+
+
+def test_the_lock_of_a_killed_process_is_free(runs, places):
+    started = FORK.Event()
+    process = FORK.Process(target=hang, args=(runs, places, started))
+    process.start()
+    assert started.wait(30)
+    assert worklist._held(places[0])
+    process.kill()
+    process.join(30)
+    done = []
+    make_list(runs, places, lambda place: (done.append(place), write_result(place, 0.5)))[0].run()
+    assert done[0] is places[0]
