@@ -159,7 +159,7 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
     import torch
 
     from nnunetv2_lwi.training.preconditions import require_device
-    from nnunetv2_lwi.training.trial import try_step1
+    from nnunetv2_lwi.training.trial import try_plan
 
     require_device(torch.device(arguments.device))
     if find_spec("monai") is None:
@@ -179,7 +179,7 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
             tried.setdefault(one.label, one.training.configuration)
     for configuration in tried.values():
         plans = {**target.plans, "configurations": {target.configuration: configuration}}
-        try_step1(plans, target.configuration, target.dataset_json)
+        try_plan(plans, target.configuration, target.dataset_json)
 
 
 def make_places(arguments: argparse.Namespace, source: Source, runs: Sequence[Run]) -> list[Workplace]:

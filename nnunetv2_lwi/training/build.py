@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+from torch import nn
 
 from nnunetv2_lwi.pretext_network import PretextNetwork
 from nnunetv2_lwi.settings import LWISettings
@@ -13,6 +15,15 @@ from nnunetv2_lwi.training.preconditions import network_class
 def supports_deep_supervision(configuration: ConfigurationManager) -> bool:
     """Whether the plan's network has outputs at lower resolutions, as nnU-Net's own do; a network class may deny it."""
     return bool(getattr(network_class(configuration), "supports_deep_supervision", True))
+
+
+def output_scales(network: nn.Module, configuration: ConfigurationManager) -> list[list[float]]:
+    """Edges of each output under deep supervision over the patch's: the network's own, else nnU-Net's from the strides."""
+    own = getattr(network, "deep_supervision_scales", None)
+    if own is not None:
+        return [list(scale) for scale in own]
+    scales: list[list[float]] = (1 / np.cumprod(configuration.pool_op_kernel_sizes, axis=0)).tolist()
+    return scales[:-1]
 
 
 def build_pretext_network(configuration: ConfigurationManager, channels: int, settings: LWISettings) -> PretextNetwork:

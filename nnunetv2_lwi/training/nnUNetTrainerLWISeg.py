@@ -14,7 +14,7 @@ from nnunetv2_lwi.handover import hand_over, judge, output_layers, read_step1
 from nnunetv2_lwi.initialization import initialize
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.training.base import LWITrainer
-from nnunetv2_lwi.training.build import supports_deep_supervision
+from nnunetv2_lwi.training.build import output_scales, supports_deep_supervision
 
 
 class nnUNetTrainerLWISeg(LWITrainer):
@@ -109,11 +109,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
     def _get_deep_supervision_scales(self) -> list[list[float]] | None:
         """The network's own scales where it names them, else nnU-Net's from the strides."""
-        own = getattr(self.unwrapped_network, "deep_supervision_scales", None)
-        if self.enable_deep_supervision and own is not None:
-            return [list(scale) for scale in own]
-        scales: list[list[float]] | None = super()._get_deep_supervision_scales()
-        return scales
+        return output_scales(self.unwrapped_network, self.configuration_manager) if self.enable_deep_supervision else None
 
     def _build_loss(self) -> nn.Module:
         """nnU-Net's loss, with the network's own weights for its outputs where it names them.

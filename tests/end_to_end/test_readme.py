@@ -1,26 +1,17 @@
-"""The README's commands, as typed, with ``-device cpu`` appended: from raw images to scored predictions.
-
-On a few cases of the data set that the environment variable NNUNETV2_LWI_TEST_DATASET names (nnU-Net's raw format, with
-imagesTs and labelsTs), else on the phantom.
-"""
+"""The README's commands, as typed, with ``-device cpu`` appended: from raw images to scored predictions."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import torch
 
-from nnunetv2_lwi.phantom import write_phantom
+from tests.end_to_end.workplace import TEST_CASES, Workplace, on_the_cpu
 
 README = Path(__file__).parents[2] / "README.md"
 SETTINGS = {
@@ -29,76 +20,12 @@ SETTINGS = {
     "iterations_per_epoch": 2,
     "val_iterations_per_epoch": 1,
 }
-TRAINING_CASES, TEST_CASES = 6, 3
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """nnU-Net's folders, with data set 4 in the raw one."""
-
-    root: Path
-    dataset: str
-
-    @property
-    def raw(self) -> Path:
-        """Of the data set."""
-        return self.root / "nnUNet_raw" / self.dataset
-
-    def model(self, trainer: str) -> Path:
-        """Where a trainer writes."""
-        return self.root / "nnUNet_results" / self.dataset / f"{trainer}__nnUNetPlans__3d_fullres"
-
-    def run(self, script: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a shell script as a user would, in an environment of its own."""
-        folders = {name: str(self.root / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-        more = {"IN": str(self.raw / "imagesTs"), "OUT": str(self.root / "predictions"), "nnUNet_n_proc_DA": "1"}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, **folders, **more, "PATH": path, "nnUNet_def_n_proc": "2", "nnUNet_compile": "f"}
-        command = ["bash", "-euo", "pipefail", "-c", script]
-        result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-        assert not check or result.returncode == 0, f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
-        return result
-
-
-def copy_some_cases(source: Path, target: Path) -> None:
-    """The first few cases of a raw data set; the source is only read."""
-    description = json.loads((source / "dataset.json").read_text())
-    ending = description["file_ending"]
-    for subset, count in (("Tr", TRAINING_CASES), ("Ts", TEST_CASES)):
-        for folder in (f"images{subset}", f"labels{subset}"):
-            (target / folder).mkdir(parents=True)
-        for label in sorted((source / f"labels{subset}").glob(f"*{ending}"))[:count]:
-            case = label.name.removesuffix(ending)
-            for path in [label, *(source / f"images{subset}").glob(f"{case}_????{ending}")]:
-                shutil.copyfile(path, target / path.parent.name / path.name)
-    (target / "dataset.json").write_text(json.dumps(description | {"numTraining": TRAINING_CASES}))
-
-
-@pytest.fixture(scope="module")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
-    """With the data in place and nothing run yet."""
-    root = tmp_path_factory.mktemp("nnunet")
-    given = os.environ.get("NNUNETV2_LWI_TEST_DATASET")
-    if given:
-        place = Workplace(root, "Dataset004_Given")
-        copy_some_cases(Path(given), place.raw)
-    else:
-        place = Workplace(root, "Dataset004_Phantom")
-        write_phantom(place.raw, cases=TRAINING_CASES, test_cases=TEST_CASES)
-    yield place
-    shutil.rmtree(root)
 
 
 def readme_commands() -> list[str]:
     """Every line of the README's ``sh`` blocks, without its comment."""
     blocks = re.findall(r"^```sh\n(.*?)^```", README.read_text(), flags=re.MULTILINE | re.DOTALL)
     return [line.split("  #")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
-
-
-def on_the_cpu(command: str) -> str:
-    """The command with ``-device cpu`` appended where it takes a device."""
-    takes_device = command.startswith(("nnUNetv2_train ", "nnUNetv2_predict ", "nnUNetv2_lwi train "))
-    return f"{command} -device cpu" if takes_device else command
 
 
 def insert_settings(place: Workplace) -> str:
