@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "splits": "write the published split of a data set",
     "train": "run step 1 and step 2; skip what is finished, resume what was cut",
     "check": "tell whether a step 1 checkpoint fits a data set, configuration and fold",
+    "dice": "print a table of the Dice per label from nnU-Net's summary.json files",
     "demo": "run the whole job on a small data set, generated or given",
 }
 """Each is a module in this package with ``add_arguments(parser)`` and ``run(arguments)``, imported when it is called."""
