@@ -10,10 +10,9 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from nnunetv2_lwi.cli.commands import (
     external_trainers,
@@ -346,6 +345,8 @@ def readable(seconds: float) -> str:
 
 def report(demo: Demo) -> None:
     """Print the Dice of step 2's predictions and where pictures and checkpoints lie."""
+    from nnunetv2_lwi.dice import dice_by_name
+
     summary, what = demo.predictions / "summary.json", "test images"
     if not summary.is_file():
         summary, what = (
@@ -365,9 +366,3 @@ def report(demo: Demo) -> None:
     print("Checkpoints:")
     for fold in (step1, step2):
         print(f"    {fold / 'checkpoint_final.pth'}")
-
-
-def dice_by_name(summary: Mapping[str, Any], labels: Mapping[str, int | list[int]]) -> dict[str, float]:
-    """The mean Dice of each class in nnU-Net's summary, by the name that dataset.json gives it."""
-    names = {str(tuple(label) if isinstance(label, list) else label): name for name, label in labels.items()}
-    return {names.get(key, key): metrics["Dice"] for key, metrics in summary["mean"].items()}

@@ -11,9 +11,11 @@ import nnunetv2_lwi
 SUBCOMMANDS = {
     "trainers": "print the folder that the environment variable nnUNet_extTrainer must name",
     "plan": "add a preset, or the lwi block alone, to a copy of a plans file",
+    "convert_btcv": "bring BTCV (Synapse), as downloaded, into nnU-Net's raw format",
     "splits": "write the published split of a data set",
     "train": "run step 1 and step 2; skip what is finished, resume what was cut",
     "check": "tell whether a step 1 checkpoint fits a data set, configuration and fold",
+    "dice": "print a table of the Dice per label from nnU-Net's summary.json files",
     "compare": "find out whether step 1 helps: arms, numbers of labelled cases and seeds as one resumable work list",
     "demo": "run the whole job on a small data set, generated or given",
 }
@@ -25,6 +27,16 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     Raises:
         UserError: a user's mistake, in one line.
+    """
+    arguments = parse(argv)
+    arguments.run(arguments)
+
+
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The arguments of the subcommand, and in ``run`` the function that takes them.
+
+    Raises:
+        SystemExit: the command line is not possible; argparse has printed why.
     """
     parser = argparse.ArgumentParser(
         prog="nnUNetv2_lwi", description="Learnable weight initialization for nnU-Net v2 (arXiv 2306.09320)."
@@ -38,8 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             module = importlib.import_module(f"nnunetv2_lwi.cli.{name}")
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
-    arguments = parser.parse_args(argv)
-    arguments.run(arguments)
+    return parser.parse_args(argv)
 
 
 class _Quiet(argparse.ArgumentParser):

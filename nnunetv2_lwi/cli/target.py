@@ -65,7 +65,7 @@ def read_target(dataset: str, plans_name: str, configuration: str, fold: int | s
     folders = [Path(str(folder)) for folder in (nnUNet_preprocessed, nnUNet_raw, nnUNet_results) if folder.is_set()]
     dataset_name = _dataset_name(dataset, folders)
     folder = folders[0] / dataset_name
-    plans = _read_json(
+    plans = read_json(
         folder / f"{plans_name}.json", f"run nnUNetv2_plan_and_preprocess -d {dataset}, or name other plans with -p"
     )
     if plans.get("plans_name") != plans_name:
@@ -73,7 +73,7 @@ def read_target(dataset: str, plans_name: str, configuration: str, fold: int | s
             f"{folder / plans_name}.json says plans_name {plans.get('plans_name')!r}; nnU-Net would write to the folders of "
             "those plans. Correct plans_name in the file."
         )
-    dataset_json = _read_json(folder / "dataset.json", f"run nnUNetv2_plan_and_preprocess -d {dataset}")
+    dataset_json = read_json(folder / "dataset.json", f"run nnUNetv2_plan_and_preprocess -d {dataset}")
     return Target(dataset_name, plans_name, configuration, fold, plans, dataset_json)
 
 
@@ -89,7 +89,12 @@ def _dataset_name(dataset: str, folders: list[Path]) -> str:
     return names.pop()
 
 
-def _read_json(path: Path, remedy: str) -> dict[str, Any]:
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: there is no such file, or it holds something else; ``remedy`` says what to do.
+    """
     if not path.is_file():
         raise UserError(f"There is no {path}: {remedy}.")
     try:

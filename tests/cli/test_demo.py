@@ -18,7 +18,6 @@ from nnunetv2_lwi.cli.demo import (
     Demo,
     Stage,
     demo_plans,
-    dice_by_name,
     readable,
     run_stage,
     stages,
@@ -296,12 +295,6 @@ def test_a_stage_that_fails_shows_the_end_of_its_output_and_names_the_log(made, 
         run_stage(made, 2, Stage("step1", "It learns.", [sys.executable, "-c", script]))
     shown = capsys.readouterr().out.splitlines()
     assert shown[-LINES_OF_A_FAILURE:] == [str(number) for number in range(100 - LINES_OF_A_FAILURE, 100)]
-
-
-def test_a_dice_bears_the_name_of_its_class():
-    summary = {"mean": {"1": {"Dice": 0.1}, "(1, 2)": {"Dice": 0.2}, "(2,)": {"Dice": 0.3}, "9": {"Dice": 0.4}}}
-    labels = {"background": 0, "head": 1, "whole": [1, 2], "tail": [2]}
-    assert dice_by_name(summary, labels) == {"head": 0.1, "whole": 0.2, "tail": 0.3, "9": 0.4}
 
 
 @pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (12, "12 s")])

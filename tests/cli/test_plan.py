@@ -68,6 +68,21 @@ def test_preprocessing_is_named_only_where_the_spacing_changes(folder, capsys):
     assert configuration["data_identifier"] == "Fine_unetr_pp_small"
 
 
+def test_a_baseline_can_name_the_data_of_the_plans_that_it_is_compared_with(folder):
+    """As docs/datasets.md has it."""
+    spacing = ("--preset", "unetr_pp_small", "--set", "spacing=[1,1,1]")
+    plan(*spacing)
+    own = "nnUNetPlans_unetr_pp_small_unetr_pp_small"
+    plan(*spacing, "-o", "nnUNetPlans_random", "--set", "lwi.seg.start=random", "--set", f"data_identifier={own}")
+    learned, random = (
+        load_json(str(folder / f"nnUNetPlans_{name}.json"))["configurations"]["unetr_pp_small"]
+        for name in ("unetr_pp_small", "random")
+    )
+    assert learned["data_identifier"] == random["data_identifier"] == own
+    assert learned | {"lwi": None} == random | {"lwi": None}
+    assert random["lwi"]["seg"] == learned["lwi"]["seg"] | {"start": "random"}
+
+
 def test_none_adds_only_the_lwi_block(dataset, folder, capsys):
     plan("--preset", "none", "--set", "lwi.seg.start=random")
     plans = load_json(str(folder / "nnUNetPlans_lwi.json"))

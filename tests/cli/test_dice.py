@@ -1,0 +1,83 @@
+"""``dice``: tables of what nnU-Net's evaluation wrote."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_lwi.btcv import LABELS
+from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.errors import UserError
+
+NAME = "Dataset017_BTCV"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The preprocessed data set, as far as it is read."""
+    for variable in ("nnUNet_preprocessed", "nnUNet_raw", "nnUNet_results"):
+        monkeypatch.setenv(variable, str(tmp_path / variable))
+    folder = tmp_path / "nnUNet_preprocessed" / NAME
+    folder.mkdir(parents=True)
+    (folder / "dataset.json").write_text(json.dumps({"labels": LABELS, "file_ending": ".nii.gz"}))
+    return folder
+
+
+@pytest.fixture
+def summary(tmp_path: Path) -> Path:
+    """One case, in which label n has the Dice n/100; the esophagus is nowhere."""
+    metrics = {str(n): {"Dice": n / 100 if n != LABELS["esophagus"] else float("nan")} for n in range(1, 14)}
+    path = tmp_path / "predictions" / "summary.json"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"mean": metrics, "metric_per_case": [{"metrics": metrics}]}))
+    return path
+
+
+def dice(*arguments: str | Path) -> None:
+    main(["dice", *map(str, arguments), "-d", "17"])
+
+
+def test_every_label_is_reported_with_what_the_average_leaves_out(folder, summary, capsys):
+    dice(summary)
+    header, _, row, _, note = capsys.readouterr().out.splitlines()
+    assert header == f"| Dice in % | {' | '.join(list(LABELS)[1:])} | average |"
+    assert row.startswith(f"| {summary.parent} | 1.00 | 2.00 | 3.00 | 4.00 | n/a | 6.00 |")
+    assert row.endswith(f"| {(91 - 5) / 12:.2f} |")
+    assert "esophagus in 0 of 1" in note
+
+
+def test_synapse_reports_its_eight_organs(folder, summary, capsys):
+    dice(summary, summary, "--which", "synapse")
+    header, _, *rows = capsys.readouterr().out.splitlines()
+    organs = "spleen | right kidney | left kidney | gallbladder | liver | stomach | aorta | pancreas"
+    assert header == f"| Dice in % | {organs} | average |"
+    values = "1.00 | 2.00 | 3.00 | 4.00 | 6.00 | 7.00 | 8.00 | 11.00 | 5.25"
+    assert rows == [f"| {summary.parent} | {values} |"] * 2
+
+
+def test_labels_can_be_chosen(folder, summary, capsys):
+    dice(summary, "--labels", "pancreas, liver")
+    assert capsys.readouterr().out.splitlines()[2] == f"| {summary.parent} | 11.00 | 6.00 | 8.50 |"
+
+
+@pytest.mark.parametrize("unknown", ["kidney", "background", ""])
+def test_a_label_that_the_data_set_lacks_is_told(folder, summary, unknown):
+    with pytest.raises(UserError, match=f"has no label {unknown}: it has spleen, right kidney,"):
+        dice(summary, "--labels", unknown)
+
+
+@pytest.mark.parametrize(("content", "message"), [(None, "There is no"), ("{", "is no JSON"), ("[]", "JSON object")])
+def test_a_file_that_cannot_be_read_is_told(folder, summary, content, message):
+    summary.unlink()
+    if content is not None:
+        summary.write_text(content)
+    with pytest.raises(UserError, match=message) as refusal:
+        dice(summary)
+    assert "\n" not in refusal.value.message
+
+
+def test_a_data_set_that_does_not_exist_is_told(folder, summary):
+    with pytest.raises(UserError, match="Data set 99 cannot be found"):
+        main(["dice", str(summary), "-d", "99"])

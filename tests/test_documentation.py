@@ -1,0 +1,103 @@
+"""Every command in the documentation's ``sh`` blocks exists, with the options that it is given there."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nnunetv2_lwi.cli.main import parse
+from nnunetv2_lwi.overrides import parse_overrides
+from nnunetv2_lwi.presets import load_preset
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+STOCK = {entry.name: entry for entry in entry_points(group="console_scripts") if entry.value.startswith("nnunetv2.")}
+
+
+def commands_of(page: Path) -> list[list[str]]:
+    """The words of every nnU-Net command, ours or stock, in a page's ``sh`` blocks."""
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    texts = [re.sub(r"^.*\$\((nnUNetv2_.*)\)$", r"\1", line) for line in lines if "nnUNetv2_" in line]
+    return [shlex.split(text, comments=True) for text in texts]
+
+
+COMMANDS = [(page.name, words) for page in PAGES for words in commands_of(page)]
+
+
+def named(command: tuple[str, list[str]]) -> str:
+    return f"{command[0]}: {' '.join(command[1])[:60]}"
+
+
+class Parsed(Exception):
+    """Ends nnU-Net's command once its command line was taken."""
+
+
+def parse_stock(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let nnU-Net's own parser read a command line, and run nothing.
+
+    Some of nnU-Net's commands leave out what they do not know, without a word; here it is an error.
+    """
+    original = argparse.ArgumentParser.parse_known_args
+
+    def only_parse(parser: argparse.ArgumentParser, *arguments: Any) -> None:
+        _, unknown = original(parser, *arguments)
+        raise Parsed(unknown)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_args", only_parse)
+    monkeypatch.setattr(sys, "argv", words)
+    with pytest.raises(Parsed) as outcome:
+        STOCK[words[0]].load()()
+    assert outcome.value.args == ([],)
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=named)
+def test_every_command_exists_with_its_options(command, monkeypatch):
+    _, words = command
+    if words[0] != "nnUNetv2_lwi":
+        parse_stock(words, monkeypatch)
+        return
+    arguments = parse(words[1:])
+    if getattr(arguments, "preset", None) is not None and not arguments.preset.endswith(".json"):
+        load_preset(arguments.preset)
+    parse_overrides(getattr(arguments, "overrides", []))
+
+
+@pytest.mark.parametrize("words", ["nnUNetv2_preprocess -d 4 --plans x", "nnUNetv2_train 4 3d_fullres 0 --none"])
+def test_a_stock_option_that_does_not_exist_is_found(words, monkeypatch):
+    with pytest.raises(AssertionError):
+        parse_stock(words.split(), monkeypatch)
+
+
+def test_each_data_set_has_its_whole_road():
+    roads = (ROOT / "docs" / "datasets.md").read_text(encoding="utf-8").split("\n## ")[1:-1]
+    assert len(roads) == 4
+    for road in roads:
+        text = "".join(re.findall(r"^```sh\n(.*?)^```", road, flags=re.MULTILINE | re.DOTALL))
+        steps = ("convert_", "plan_and_preprocess", "lwi train", "lwi.seg.start=random", "lwi dice")
+        places = [text.find(step) for step in steps]
+        assert places == sorted(places) and places[0] >= 0
+
+
+def test_plans_are_planned_preprocessed_trained_and_read_under_one_name():
+    """A preset's plans go by nnUNetPlans_PRESET, and its data by that and the configuration's name once more."""
+    lines = [words for page, words in COMMANDS if page == "datasets.md"]
+    presets = {words[words.index("--preset") + 1] for words in lines if "--preset" in words} - {"none"}
+    assert presets == {"unetr_pp_synapse", "swin_unetr", "unetr_pp_lung"}
+    text = "\n".join(" ".join(words) for words in lines)
+    for preset in presets:
+        for use in (
+            rf"nnUNetv2_preprocess -d (\d+) -plans_name nnUNetPlans_{preset} -c {preset}\n",
+            rf"nnUNetv2_lwi train (\d+) {preset} 0 -p nnUNetPlans_{preset}\n",
+            rf"nnUNetv2_lwi train (\d+) {preset} 0 -p nnUNetPlans_random\n",
+            rf"plan -d (\d+) --preset {preset} -o nnUNetPlans_random .*data_identifier=nnUNetPlans_{preset}_{preset}\n",
+            rf"nnUNetv2_lwi dice -d (\d+) .*__{preset}/fold_0/validation/summary\.json",
+        ):
+            assert re.search(use, text), use
