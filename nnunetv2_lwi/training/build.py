@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+from torch import nn
 
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.pretext_network import PretextNetwork
 from nnunetv2_lwi.settings import LWISettings
 from nnunetv2_lwi.training.preconditions import network_class
@@ -30,3 +37,35 @@ def build_pretext_network(configuration: ConfigurationManager, channels: int, se
         deep_supervision=supports_deep_supervision(configuration),
     )
     return PretextNetwork.around(network, settings, channels, configuration.patch_size)
+
+
+def build_on_meta(configuration: dict[str, Any], channels: int, classes: int) -> nn.Module:
+    """The network of a configuration without memory for its weights, or, where it cannot be built so, with."""
+    manager = ConfigurationManager(configuration)
+    arguments = (
+        manager.network_arch_class_name,
+        manager.network_arch_init_kwargs,
+        manager.network_arch_init_kwargs_req_import,
+        channels,
+        classes,
+    )
+    deep_supervision = supports_deep_supervision(manager)
+    try:
+        with torch.device("meta"):
+            return get_network_from_plans(*arguments, deep_supervision=deep_supervision)
+    except (NotImplementedError, RuntimeError):
+        return get_network_from_plans(*arguments, deep_supervision=deep_supervision)
+
+
+@contextmanager
+def telling_what_cannot_be_built(configuration: ConfigurationManager) -> Iterator[None]:
+    """Whatever a network raises when its plan holds nonsense, as one line.
+
+    Raises:
+        UserError: with the network's own words.
+    """
+    name = network_class(configuration).__name__
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{name} cannot be built or run as this plan has it: {type(error).__name__}: {error}") from error

@@ -6,17 +6,13 @@ from math import isfinite
 from typing import Any
 
 import torch
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
-from torch import nn
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.loss import PretextLoss
 from nnunetv2_lwi.pretext_network import PretextNetwork
 from nnunetv2_lwi.settings import LWISettings
-from nnunetv2_lwi.training.build import build_pretext_network, supports_deep_supervision
-from nnunetv2_lwi.training.preconditions import network_class, resolve_configuration
+from nnunetv2_lwi.training.build import build_on_meta, build_pretext_network, telling_what_cannot_be_built
+from nnunetv2_lwi.training.preconditions import count_channels, network_class, resolve_configuration
 from nnunetv2_lwi.transformation import Transformation
 
 
@@ -29,12 +25,10 @@ def try_step1(plans: dict[str, Any], configuration: str, dataset_json: dict[str,
     resolved = resolve_configuration(plans, configuration)
     settings = LWISettings.from_configuration(resolved.configuration)
     name = network_class(resolved).__name__
-    channels = determine_num_input_channels(PlansManager(plans), resolved, dataset_json)
-    try:
+    channels = count_channels(plans, resolved, dataset_json)
+    with telling_what_cannot_be_built(resolved):
         pretext = build_pretext_network(resolved, channels, settings)
         losses = _losses_on_noise(pretext, settings, channels, resolved.patch_size)
-    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, ImportError) as error:
-        raise UserError(f"{name} cannot be built or run as this plan has it: {type(error).__name__}: {error}") from error
     broken = [key for key, value in losses.items() if not isfinite(value)]
     if broken:
         raise UserError(f"{name} gives no finite {', '.join(broken)} on noise: its architecture in this plan cannot train.")
@@ -52,24 +46,6 @@ def _losses_on_noise(
     loss = PretextLoss.of(settings, [level.index for level in pretext.order_heads.levels])
     batch = transformation(torch.randn(1, channels, *patch_size), torch.Generator().manual_seed(0))
     return {name: value.item() for name, value in loss(pretext.eval()(batch.masked), batch).items()}
-
-
-def build_on_meta(configuration: dict[str, Any], channels: int, classes: int) -> nn.Module:
-    """The network of a configuration without memory for its weights, or, where it cannot be built so, with."""
-    manager = ConfigurationManager(configuration)
-    arguments = (
-        manager.network_arch_class_name,
-        manager.network_arch_init_kwargs,
-        manager.network_arch_init_kwargs_req_import,
-        channels,
-        classes,
-    )
-    deep_supervision = supports_deep_supervision(manager)
-    try:
-        with torch.device("meta"):
-            return get_network_from_plans(*arguments, deep_supervision=deep_supervision)
-    except (NotImplementedError, RuntimeError):
-        return get_network_from_plans(*arguments, deep_supervision=deep_supervision)
 
 
 def count_parameters(configuration: dict[str, Any], channels: int, classes: int) -> int:
