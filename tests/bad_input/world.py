@@ -1,4 +1,4 @@
-"""Folders for each mistake, with checkpoints that were trained once."""
+"""Fixtures: folders for each mistake, with checkpoints that were trained once."""
 
 from __future__ import annotations
 
