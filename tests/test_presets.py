@@ -20,9 +20,8 @@ from nnunetv2_lwi.presets import (
 from nnunetv2_lwi.probe import run_on_shapes
 from nnunetv2_lwi.settings import LWISettings, flatten
 from nnunetv2_lwi.spacing import resolve, spacing_problem
-from nnunetv2_lwi.training.build import build_on_meta
 from nnunetv2_lwi.training.preconditions import resolve_configuration
-from nnunetv2_lwi.training.trial import count_parameters
+from nnunetv2_lwi.training.trial import build_on_meta, count_parameters
 from tests.tiny_dataset import make_plans
 
 PRESETS = {preset.name: preset for preset in list_presets()}

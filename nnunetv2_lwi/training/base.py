@@ -130,13 +130,13 @@ class LWITrainer(nnUNetTrainer):
         """nnU-Net's split, remembered for the checkpoint.
 
         Raises:
-            UserError: the split file is none, or names cases that are not there.
+            UserError: the split file is none, a fold is without cases, or names some that are not there.
         """
         if self.fold != "all":
             read_splits(Path(self.preprocessed_dataset_folder_base))
         self.train_cases, self.val_cases = super().do_split()
         available = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
-        require_cases([*self.train_cases, *self.val_cases], available, self.preprocessed_dataset_folder)
+        require_cases(self.train_cases, self.val_cases, available, self.preprocessed_dataset_folder)
         return self.train_cases, self.val_cases
 
     def get_tr_and_val_datasets(self) -> tuple[CheckedDataset, CheckedDataset]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-import torch
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
@@ -22,39 +20,27 @@ def supports_deep_supervision(configuration: ConfigurationManager) -> bool:
     return bool(getattr(network_class(configuration), "supports_deep_supervision", True))
 
 
+def build_network(configuration: ConfigurationManager, channels: int, outputs: int) -> nn.Module:
+    """The network that nnU-Net builds from the plan, with outputs at lower resolutions if it has them."""
+    network: nn.Module = get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        channels,
+        outputs,
+        deep_supervision=supports_deep_supervision(configuration),
+    )
+    return network
+
+
 def build_pretext_network(configuration: ConfigurationManager, channels: int, settings: LWISettings) -> PretextNetwork:
     """The network that nnU-Net builds from the plan, with one output per image channel, wrapped for step 1.
 
     Raises:
         UserError: the network, its levels or B do not allow step 1.
     """
-    network = get_network_from_plans(
-        configuration.network_arch_class_name,
-        configuration.network_arch_init_kwargs,
-        configuration.network_arch_init_kwargs_req_import,
-        channels,
-        channels,
-        deep_supervision=supports_deep_supervision(configuration),
-    )
+    network = build_network(configuration, channels, channels)
     return PretextNetwork.around(network, settings, channels, configuration.patch_size)
-
-
-def build_on_meta(configuration: dict[str, Any], channels: int, classes: int) -> nn.Module:
-    """The network of a configuration without memory for its weights, or, where it cannot be built so, with."""
-    manager = ConfigurationManager(configuration)
-    arguments = (
-        manager.network_arch_class_name,
-        manager.network_arch_init_kwargs,
-        manager.network_arch_init_kwargs_req_import,
-        channels,
-        classes,
-    )
-    deep_supervision = supports_deep_supervision(manager)
-    try:
-        with torch.device("meta"):
-            return get_network_from_plans(*arguments, deep_supervision=deep_supervision)
-    except (NotImplementedError, RuntimeError):
-        return get_network_from_plans(*arguments, deep_supervision=deep_supervision)
 
 
 @contextmanager

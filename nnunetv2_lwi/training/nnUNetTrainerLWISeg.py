@@ -16,7 +16,7 @@ from nnunetv2_lwi.initialization import initialize
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.probe import run_on_shapes
 from nnunetv2_lwi.training.base import LWITrainer
-from nnunetv2_lwi.training.build import build_on_meta, supports_deep_supervision
+from nnunetv2_lwi.training.build import build_network, supports_deep_supervision
 
 
 class nnUNetTrainerLWISeg(LWITrainer):
@@ -29,8 +29,8 @@ class nnUNetTrainerLWISeg(LWITrainer):
         self.enable_deep_supervision = supports_deep_supervision(self.configuration_manager)
 
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
-        """The network with outputs that do not matter here."""
-        network = build_on_meta(configuration.configuration, channels, classes=2)
+        """The network, with as many outputs as may be: none is looked at here."""
+        network = build_network(configuration, channels, outputs=2)
         run_on_shapes(network, channels, configuration.patch_size)
         return network
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +31,20 @@ def read_splits(dataset_folder: Path) -> list[Split]:
         raise UserError(f"{path} is no JSON ({error}): correct it, or remove it and nnU-Net makes a new one.") from error
     if not is_list_of(splits, _is_split):
         raise UserError(
-            f'{path} must be a list of splits {{"train": [CASE, ...], "val": [CASE, ...]}} with cases in both: correct it, '
-            "or remove it and nnU-Net makes a new one."
+            f'{path} must be a list of splits {{"train": [CASE, ...], "val": [CASE, ...]}}: correct it, or '
+            "remove it and nnU-Net makes a new one."
         )
     return list(splits)
 
 
-def require_cases(named: Iterable[str], available: Iterable[str], folder: str) -> None:
+def require_cases(train: Sequence[str], val: Sequence[str], available: Iterable[str], folder: str) -> None:
     """Raises:
-    UserError: the split names cases that are not preprocessed.
+    UserError: a fold is without cases, or names some that are not preprocessed.
     """
-    missing = sorted(set(named) - set(available))
+    for part, cases in (("training", train), ("validation", val)):
+        if len(cases) == 0:
+            raise UserError(f"This fold has no {part} cases: give it some in {SPLIT_FILE}, or train another fold.")
+    missing = sorted({*train, *val} - set(available))
     if missing:
         raise UserError(
             f"{SPLIT_FILE} names {len(missing)} cases that are not in {folder}: {shortened(missing)}. Preprocess them, or "
@@ -50,8 +53,8 @@ def require_cases(named: Iterable[str], available: Iterable[str], folder: str) -
 
 
 def _is_split(value: Any) -> bool:
-    return isinstance(value, Mapping) and all(_are_cases(value.get(part)) for part in ("train", "val"))
+    return isinstance(value, Mapping) and all(is_list_of(value.get(part), _is_case) for part in ("train", "val"))
 
 
-def _are_cases(value: Any) -> bool:
-    return is_list_of(value, lambda case: isinstance(case, str)) and len(value) > 0
+def _is_case(value: Any) -> bool:
+    return isinstance(value, str)

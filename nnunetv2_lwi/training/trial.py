@@ -6,12 +6,14 @@ from math import isfinite
 from typing import Any
 
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+from torch import nn
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.loss import PretextLoss
 from nnunetv2_lwi.pretext_network import PretextNetwork
 from nnunetv2_lwi.settings import LWISettings
-from nnunetv2_lwi.training.build import build_on_meta, build_pretext_network, telling_what_cannot_be_built
+from nnunetv2_lwi.training.build import build_network, build_pretext_network, telling_what_cannot_be_built
 from nnunetv2_lwi.training.preconditions import count_channels, network_class, resolve_configuration
 from nnunetv2_lwi.transformation import Transformation
 
@@ -46,6 +48,16 @@ def _losses_on_noise(
     loss = PretextLoss.of(settings, [level.index for level in pretext.order_heads.levels])
     batch = transformation(torch.randn(1, channels, *patch_size), torch.Generator().manual_seed(0))
     return {name: value.item() for name, value in loss(pretext.eval()(batch.masked), batch).items()}
+
+
+def build_on_meta(configuration: dict[str, Any], channels: int, classes: int) -> nn.Module:
+    """The network of a configuration without memory for its weights, or, where it cannot be built so, with."""
+    manager = ConfigurationManager(configuration)
+    try:
+        with torch.device("meta"):
+            return build_network(manager, channels, classes)
+    except (NotImplementedError, RuntimeError):
+        return build_network(manager, channels, classes)
 
 
 def count_parameters(configuration: dict[str, Any], channels: int, classes: int) -> int:

@@ -186,11 +186,19 @@ def _(world: World) -> Act:
     return world.train(Init)
 
 
-for splits in ({"train": ["case_0"]}, [{"train": ["case_0"]}], [{"train": [], "val": ["case_0"]}], [{"train": 1, "val": 2}]):
+for splits in ({"train": ["case_0"]}, [{"train": ["case_0"]}], [{"train": 1, "val": 2}]):
 
     @row("a split file that holds no splits", case=str(splits))
     def _(world: World, splits: Any = splits) -> Act:
         (world.folder / "splits_final.json").write_text(json.dumps(splits))
+        return world.train(Init)
+
+
+for train, val, part in (([], ["case_0"], "training"), (["case_0"], [], "validation")):
+
+    @row("a fold without cases", f"no {part} cases", case=part)
+    def _(world: World, train: list[str] = train, val: list[str] = val) -> Act:
+        (world.folder / "splits_final.json").write_text(json.dumps([{"train": train, "val": val}]))
         return world.train(Init)
 
 

@@ -9,6 +9,7 @@ import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training import base
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
@@ -167,6 +168,15 @@ def test_the_checkpoint_is_plain(dataset, step1):
     content = torch.load(dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_final.pth", weights_only=True)
     assert content["lwi"]["start"]["kind"] == "step1" and content["lwi"]["start"]["path"] == str(step1)
     assert content["trainer_name"] == "nnUNetTrainerLWISeg" and content["inference_allowed_mirroring_axes"] == (0, 1, 2)
+
+
+def test_a_network_that_cannot_run_on_shapes_is_tried_for_real(dataset):
+    architecture = dataset.plans["configurations"]["3d_fullres"]["architecture"]
+    architecture["network_class_name"] = "tests.networks_for_tests.ReadsValues"
+    dataset.trainer(nnUNetTrainerLWISeg)
+    architecture["arch_kwargs"]["strides"] = [[1, 1, 1], [2, 2, 2], [3, 3, 3]]
+    with pytest.raises(UserError, match="does not accept a batch"):
+        dataset.trainer(nnUNetTrainerLWISeg)
 
 
 def test_two_stage_networks_have_a_loss(dataset):
