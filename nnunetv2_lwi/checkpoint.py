@@ -6,7 +6,6 @@ A checkpoint holds plain Python values and CPU tensors only, so that ``torch.loa
 from __future__ import annotations
 
 import os
-import pickle
 import re
 import tempfile
 import warnings
@@ -22,6 +21,9 @@ from nnunetv2_lwi.errors import UserError
 
 LWI_KEY = "lwi"
 """What is ours stands in a checkpoint under this key; everything else is nnU-Net's."""
+
+FORMAT = 1
+"""Of what stands under that key; a checkpoint of another format is refused, not guessed at."""
 
 _NUMPY_SCALARS: list[Any] = [multiarray.scalar, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd")]
 """What nnU-Net's own checkpoints need beyond tensors and plain values."""
@@ -56,13 +58,24 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
         with warnings.catch_warnings(), torch.serialization.safe_globals(_NUMPY_SCALARS):
             warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:
         raise UserError(
             f"{path} cannot be read as a checkpoint, {_reason(error)}. Use another one, or train again."
         ) from error
     if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint.get("network_weights")):
         raise UserError(f"{path} is not a checkpoint of nnU-Net: it holds no network_weights. Use another one.")
     return checkpoint
+
+
+def require_format(path: str | os.PathLike[str], ours: Mapping[str, Any]) -> None:
+    """Raises:
+    UserError: what is ours in a checkpoint was written by a version with another format.
+    """
+    if ours.get("format") != FORMAT:
+        raise UserError(
+            f"{path} was written by another version of nnunetv2_lwi: its format is {ours.get('format')}, this version reads "
+            f"{FORMAT}. Use that version, or train again."
+        )
 
 
 def on_cpu(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -89,6 +102,8 @@ def _reason(error: BaseException) -> str:
     code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
     if code:
         return f"for it would run code that is not known to be safe ({code[1]})"
+    if isinstance(error, PermissionError):
+        return "for you are not allowed to read it"
     return "for it is cut short or no checkpoint at all"
 
 

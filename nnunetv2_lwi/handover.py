@@ -11,13 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_lwi.checkpoint import LWI_KEY, read_checkpoint
+from nnunetv2_lwi.checkpoint import LWI_KEY, read_checkpoint, require_format
 from nnunetv2_lwi.digest import Digest, differing_keys
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER
 
 OUTPUT_LAYERS = ".seg_layers."
 """nnU-Net's mark of output layers, which are never handed over."""
+
+
+PROVENANCE = ("dataset_name", "plans_name", "configuration", "fold", "cases", "versions")
+"""What a step 1 says of where it comes from."""
 
 
 @dataclass(frozen=True)
@@ -83,14 +87,29 @@ def read_step1(path: str | os.PathLike[str]) -> Step1:
     checkpoint = read_checkpoint(path)
     trainer = checkpoint.get("trainer_name")
     ours = checkpoint.get(LWI_KEY)
-    if trainer != STEP1_TRAINER or not isinstance(ours, Mapping) or not {"digest", "provenance"} <= ours.keys():
+    if trainer != STEP1_TRAINER or not isinstance(ours, Mapping):
         raise UserError(
             f"{path} is not the checkpoint of a step 1 but of trainer {trainer}. Give the checkpoint_final.pth of a "
             f"training with -tr {STEP1_TRAINER}."
         )
+    require_format(path, ours)
+    lacking = lacking_keys(ours, {"digest": (), "provenance": PROVENANCE})
+    if lacking:
+        raise UserError(f"{path} is damaged: its {LWI_KEY} holds no {', '.join(lacking)}. Use another one, or train again.")
     return Step1(
         Path(path), checkpoint["network_weights"], ours["digest"], ours["provenance"], list(ours.get("untrained", []))
     )
+
+
+def lacking_keys(content: Mapping[str, Any], blocks: Mapping[str, Iterable[str]]) -> list[str]:
+    """Which blocks, or keys within them, a content lacks."""
+    lacking = []
+    for block, keys in blocks.items():
+        if not isinstance(content.get(block), Mapping):
+            lacking.append(block)
+        else:
+            lacking += [f"{block}.{key}" for key in keys if key not in content[block]]
+    return lacking
 
 
 def judge(step1: Step1, digest: Digest, train_cases: Iterable[str], val_cases: Iterable[str], dataset_name: str) -> Verdict:

@@ -47,7 +47,8 @@ def _is_number(value: Any) -> bool:
     return (_is_int(value) or isinstance(value, float)) and isfinite(value)
 
 
-def _is_list_of(value: Any, entry: Callable[[Any], bool]) -> bool:
+def is_list_of(value: Any, entry: Callable[[Any], bool]) -> bool:
+    """Whether a value is a list whose entries all keep a rule."""
     return isinstance(value, (list, tuple)) and all(map(entry, value))
 
 
@@ -65,11 +66,11 @@ NOT_NEGATIVE = Rule("a number, at least 0", lambda value: _is_number(value) and 
 POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
 FRACTION = Rule("a number, at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
 TRUE_OR_FALSE = Rule("true or false", lambda value: isinstance(value, bool))
-BETAS = Rule("two numbers, at least 0 and below 1", lambda value: _is_list_of(value, FRACTION.holds) and len(value) == 2)
-EDGES = Rule("three whole numbers, at least 1", lambda value: _is_list_of(value, whole_number(1).holds) and len(value) == 3)
+BETAS = Rule("two numbers, at least 0 and below 1", lambda value: is_list_of(value, FRACTION.holds) and len(value) == 2)
+EDGES = Rule("three whole numbers, at least 1", lambda value: is_list_of(value, whole_number(1).holds) and len(value) == 3)
 LEVELS = Rule(
     "a list of different whole numbers, at least 0, and not empty",
-    lambda value: _is_list_of(value, whole_number(0).holds) and len(set(value)) == len(value) > 0,
+    lambda value: is_list_of(value, whole_number(0).holds) and len(set(value)) == len(value) > 0,
 )
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.tiny_dataset import TinyDataset, write_tiny_dataset
 
+pytest_plugins = ["tests.bad_input.world"]
+
 
 @pytest.fixture
 def make_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., TinyDataset]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from dynamic_network_architectures.architectures.unet import PlainConvUNet
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-from torch import nn
+from torch import Tensor, nn
 
 UNET = "dynamic_network_architectures.architectures.unet"
 REQUIRE_IMPORT = ["conv_op", "norm_op", "dropout_op", "nonlin"]
@@ -40,3 +41,10 @@ def build_unet(
     name = f"{UNET}.{'ResidualEncoderUNet' if residual else 'PlainConvUNet'}"
     kwargs = unet_kwargs(strides, features, residual)
     return get_network_from_plans(name, kwargs, REQUIRE_IMPORT, channels, outputs, deep_supervision=True)
+
+
+class ReadsValues(PlainConvUNet):  # type: ignore[misc]
+    """Cannot run on shapes alone."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x + x.mean().item())

@@ -1,6 +1,7 @@
-"""Both trainers, where nnU-Net looks for them."""
+"""Both trainers, where nnU-Net looks for them by name."""
 
-from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
-from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+from nnunetv2_lwi.training.lookup import look_up
 
-__all__ = ["nnUNetTrainerLWIInit", "nnUNetTrainerLWISeg"]
+
+def __getattr__(name: str) -> type:
+    return look_up(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
@@ -47,13 +46,16 @@ def check_for(checkpoint: Path, target: Target) -> None:
 
 
 def read_split(target: Target) -> tuple[list[str], list[str]]:
-    """Training and validation cases of the fold; none where nnU-Net has yet to write its split file."""
+    """Training and validation cases of the fold; none where nnU-Net has yet to write its split file.
+
+    Raises:
+        UserError: the split file is none.
+    """
     from nnunetv2.paths import nnUNet_preprocessed
 
-    path = Path(str(nnUNet_preprocessed)) / target.dataset_name / "splits_final.json"
-    if target.fold == "all" or not path.is_file():
-        return [], []
-    splits = json.loads(path.read_text(encoding="utf-8"))
+    from nnunetv2_lwi.training.split_file import read_splits
+
+    splits = read_splits(Path(str(nnUNet_preprocessed)) / target.dataset_name)
     if not isinstance(target.fold, int) or target.fold >= len(splits):
         return [], []
     return splits[target.fold]["train"], splits[target.fold]["val"]

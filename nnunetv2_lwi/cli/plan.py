@@ -75,9 +75,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 def segmentation_heads(target: Target) -> int:
     """How many outputs step 2's network has."""
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+    from nnunetv2_lwi.training.preconditions import label_manager
 
-    return int(PlansManager(target.plans).get_label_manager(target.dataset_json).num_segmentation_heads)
+    return int(label_manager(target.plans, target.dataset_json).num_segmentation_heads)
 
 
 def free_path(target: Target, new_name: str, overwrite: bool) -> Path:

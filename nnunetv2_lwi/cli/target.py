@@ -26,6 +26,7 @@ class Target:
     fold: int | str
     plans: dict[str, Any]
     dataset_json: dict[str, Any]
+    plans_file: Path
 
     def __str__(self) -> str:
         return f"{self.dataset_name}, plans {self.plans_name}, configuration {self.configuration}, fold {self.fold}"
@@ -52,7 +53,23 @@ def parse_fold(text: str) -> int | str:
 
 
 def read_target(dataset: str, plans_name: str, configuration: str, fold: int | str) -> Target:
-    """Find the data set and read its plans.
+    """Find the data set and read its plans, which must go by the name of their file.
+
+    Raises:
+        UserError: as :func:`find_target`, or the plans go by another name.
+    """
+    target = find_target(dataset, plans_name, configuration, fold)
+    inner_name = target.plans.get("plans_name")
+    if inner_name != plans_name:
+        raise UserError(
+            f"{target.plans_file} says plans_name {inner_name!r}; nnU-Net would write to the folders of those plans. "
+            "Correct plans_name in the file."
+        )
+    return target
+
+
+def find_target(dataset: str, plans_name: str, configuration: str, fold: int | str) -> Target:
+    """Find the data set and read its plans, as nnU-Net's commands do.
 
     Raises:
         UserError: a folder is not set, or the data set, its plans or its dataset.json cannot be found or read.
@@ -65,16 +82,10 @@ def read_target(dataset: str, plans_name: str, configuration: str, fold: int | s
     folders = [Path(str(folder)) for folder in (nnUNet_preprocessed, nnUNet_raw, nnUNet_results) if folder.is_set()]
     dataset_name = _dataset_name(dataset, folders)
     folder = folders[0] / dataset_name
-    plans = read_json(
-        folder / f"{plans_name}.json", f"run nnUNetv2_plan_and_preprocess -d {dataset}, or name other plans with -p"
-    )
-    if plans.get("plans_name") != plans_name:
-        raise UserError(
-            f"{folder / plans_name}.json says plans_name {plans.get('plans_name')!r}; nnU-Net would write to the folders of "
-            "those plans. Correct plans_name in the file."
-        )
+    plans_file = folder / f"{plans_name}.json"
+    plans = read_json(plans_file, f"run nnUNetv2_plan_and_preprocess -d {dataset}, or name other plans with -p")
     dataset_json = read_json(folder / "dataset.json", f"run nnUNetv2_plan_and_preprocess -d {dataset}")
-    return Target(dataset_name, plans_name, configuration, fold, plans, dataset_json)
+    return Target(dataset_name, plans_name, configuration, fold, plans, dataset_json, plans_file)
 
 
 def _dataset_name(dataset: str, folders: list[Path]) -> str:

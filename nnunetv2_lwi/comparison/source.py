@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.training.split_file import SPLIT_FILE, read_splits, require_cases
 
 NNUNET_SPLIT_SEED = 12345
 FOLDS = 5
@@ -64,18 +64,17 @@ class Source:
         Raises:
             UserError: there is no such fold, or too few cases for nnU-Net's own split.
         """
-        path = self.preprocessed / "splits_final.json"
         folder = str(self.preprocessed / configuration["data_identifier"])
         identifiers = sorted(infer_dataset_class(folder).get_identifiers(folder))
-        if path.is_file():
-            splits = json.loads(path.read_text(encoding="utf-8"))
-        elif len(identifiers) >= FOLDS:
-            splits = generate_crossval_split(identifiers, seed=NNUNET_SPLIT_SEED, n_splits=FOLDS)
-        else:
+        path, splits = self.preprocessed / SPLIT_FILE, read_splits(self.preprocessed)
+        if not splits and len(identifiers) < FOLDS:
             raise UserError(f"{folder} has {len(identifiers)} cases, too few for nnU-Net's five folds: write {path}.")
+        splits = splits or generate_crossval_split(identifiers, seed=NNUNET_SPLIT_SEED, n_splits=FOLDS)
         if fold >= len(splits):
             raise UserError(f"-f {fold}: {path} has {len(splits)} folds, 0 to {len(splits) - 1}.")
-        return [str(case) for case in splits[fold]["train"]], [str(case) for case in splits[fold]["val"]]
+        train, val = ([str(case) for case in splits[fold][part]] for part in ("train", "val"))
+        require_cases(train, val, identifiers, folder)
+        return train, val
 
     def training_images(self) -> LabelledImages | None:
         """Raw training images, or None where the raw data set is not at hand."""

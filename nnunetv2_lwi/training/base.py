@@ -3,35 +3,45 @@
 from __future__ import annotations
 
 import os
+from abc import abstractmethod
 from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
 
 import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
-from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, autocast, nn
 from torch._dynamo import OptimizedModule
 
-from nnunetv2_lwi.checkpoint import LWI_KEY, on_cpu, read_checkpoint, write_checkpoint
+from nnunetv2_lwi.checkpoint import FORMAT, LWI_KEY, on_cpu, read_checkpoint, require_format, write_checkpoint
 from nnunetv2_lwi.digest import Digest, differing_keys, make_digest
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import misfits, shortened
+from nnunetv2_lwi.handover import lacking_keys, misfits, shortened
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.settings import LWISettings, TrainingSettings
+from nnunetv2_lwi.training.build import telling_what_cannot_be_built
 from nnunetv2_lwi.training.cpu_threads import stay_on_own_cores
 from nnunetv2_lwi.training.distributed import mean_over_steps
-from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
+from nnunetv2_lwi.training.finite_voxels import CheckedDataset, FiniteVoxels
+from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer, optimizer_of
 from nnunetv2_lwi.training.preconditions import (
-    network_class,
+    count_channels,
     require_device,
     require_preprocessed,
     resolve_configuration,
 )
 from nnunetv2_lwi.training.randomness import get_random_state, seed_all, set_random_state
+from nnunetv2_lwi.training.split_file import read_splits, require_cases
+from nnunetv2_lwi.training.stock_command import require_fitting_weights
+
+KEYS_OF_A_CHECKPOINT = {
+    "network_weights", "optimizer_state", "grad_scaler_state", "logging", "_best_ema", "current_epoch",
+    "inference_allowed_mirroring_axes",
+}  # fmt: skip
 
 SECONDS_BETWEEN_CHECKPOINTS = 600.0
 """``checkpoint_latest`` is written every epoch or this often, whichever is rarer."""
@@ -46,6 +56,8 @@ class LWITrainer(nnUNetTrainer):
 
     step: ClassVar[str]
     """Which training settings of the ``lwi`` block apply: ``init`` or ``seg``."""
+    blocks: ClassVar[dict[str, tuple[str, ...]]] = {"digest": (), "start": ("kind",), "random_state": ()}
+    """What is ours in a checkpoint that a training can go on from, and what must stand in it."""
 
     def __init__(
         self,
@@ -61,9 +73,11 @@ class LWITrainer(nnUNetTrainer):
         resolved = resolve_configuration(plans, configuration)
         self.lwi = LWISettings.from_configuration(resolved.configuration)
         require_preprocessed(plans["dataset_name"], resolved, plans["plans_name"], configuration)
-        channels = determine_num_input_channels(PlansManager(plans), resolved, dataset_json)
+        channels = count_channels(plans, resolved, dataset_json)
         self.digest: Digest = make_digest(resolved.configuration, channels, self.lwi)
-        self.check_network(resolved, channels)
+        with telling_what_cannot_be_built(resolved):
+            network = self.try_network(resolved, channels)
+        require_fitting_weights(network)
 
         super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[arg-type]
         self.num_epochs = self.training_settings.epochs
@@ -77,6 +91,7 @@ class LWITrainer(nnUNetTrainer):
         self._built_versions: dict[str, int] = {}
         self._resume_random_state: dict[str, Any] | None = None
         self._last_checkpoint_at = monotonic()
+        self.finite_voxels = FiniteVoxels([])
         self.train_cases: list[str] = []
         self.val_cases: list[str] = []
         self.configure()
@@ -90,9 +105,9 @@ class LWITrainer(nnUNetTrainer):
         settings: TrainingSettings = getattr(self.lwi, self.step)
         return settings
 
-    def check_network(self, configuration: ConfigurationManager, channels: int) -> None:
-        """Check what depends on the network, before anything is written."""
-        network_class(configuration)
+    @abstractmethod
+    def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
+        """Build the network and run it on shapes, so that nonsense in the plan is told before anything is written."""
 
     @property
     def unwrapped_network(self) -> nn.Module:
@@ -115,13 +130,51 @@ class LWITrainer(nnUNetTrainer):
         return self._versions() != self._built_versions
 
     def do_split(self) -> tuple[list[str], list[str]]:
-        """nnU-Net's split, remembered for the checkpoint."""
+        """nnU-Net's split, remembered for the checkpoint.
+
+        Raises:
+            UserError: the split file is none, a fold is without cases, or names some that are not there.
+        """
+        if self.fold != "all":
+            read_splits(Path(self.preprocessed_dataset_folder_base))
         self.train_cases, self.val_cases = super().do_split()
+        available = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
+        require_cases(self.train_cases, self.val_cases, available, self.preprocessed_dataset_folder)
         return self.train_cases, self.val_cases
 
+    def get_tr_and_val_datasets(self) -> tuple[CheckedDataset, CheckedDataset]:
+        """nnU-Net's, whose images are searched for NaN and infinity as the loaders' workers read them."""
+        train, val = super().get_tr_and_val_datasets()
+        self.finite_voxels = FiniteVoxels({*train.identifiers, *val.identifiers})
+        return CheckedDataset(train, self.finite_voxels), CheckedDataset(val, self.finite_voxels)
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """nnU-Net's, which draw their first batches here."""
+        self.dataloader_train, self.dataloader_val = super().get_dataloaders()
+        self.finite_voxels.require()
+        return self.dataloader_train, self.dataloader_val
+
+    def run_training(self) -> None:
+        """nnU-Net's; at a user's mistake the loaders' workers are ended before the process is, which keeps them quiet."""
+        try:
+            super().run_training()
+        except UserError:
+            for loader in (self.dataloader_train, self.dataloader_val):
+                if isinstance(loader, NonDetMultiThreadedAugmenter):
+                    loader._finish()
+            raise
+
     def on_train_start(self) -> None:
-        """nnU-Net's start of a training; a resumed one then goes on with the random states it stopped with."""
-        super().on_train_start()
+        """nnU-Net's start of a training; a resumed one then goes on with the random states it stopped with.
+
+        Raises:
+            UserError: data or split cannot be used; nothing is left behind.
+        """
+        try:
+            super().on_train_start()
+        except UserError:
+            self.discard_output()
+            raise
         if self._resume_random_state is not None:
             self.restore_random_state(self._resume_random_state)
             self._resume_random_state = None
@@ -204,7 +257,7 @@ class LWITrainer(nnUNetTrainer):
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint."""
-        return {"digest": self.digest, "start": self.start}
+        return {"format": FORMAT, "digest": self.digest, "start": self.start}
 
     def random_state(self) -> dict[str, Any]:
         """Every generator that the training draws from."""
@@ -223,26 +276,48 @@ class LWITrainer(nnUNetTrainer):
         Raises:
             UserError: the checkpoint cannot be read, is another trainer's, or does not fit the network of the plan.
         """
-        if isinstance(filename_or_checkpoint, dict):
-            name, checkpoint = "The checkpoint", filename_or_checkpoint
-        else:
-            name, checkpoint = str(filename_or_checkpoint), read_checkpoint(filename_or_checkpoint)
-        self._require_own(name, checkpoint)
-        if not self.was_initialized:
-            self.initialize()
-        problems = misfits(checkpoint["network_weights"], self.unwrapped_network, with_output_layers=True)
-        if problems:
-            raise UserError(f"{name} does not fit the network of this plan: {shortened(problems)}.")
+        try:
+            name, checkpoint = self._readable(filename_or_checkpoint)
+        except UserError:
+            self.discard_output()
+            raise
         self._restore(checkpoint)
         self.resumed_from = name
         for difference in differing_keys(checkpoint[LWI_KEY]["digest"], self.digest):
             self.print_to_log_file(f"WARNING: the plan changed since {name} was written: {difference}")
 
+    def _readable(self, given: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict[str, Any]]:
+        """Name and content of a checkpoint that this training can go on from."""
+        if isinstance(given, dict):
+            name, checkpoint = "The checkpoint", given
+        else:
+            name, checkpoint = str(given), read_checkpoint(given)
+        self._require_own(name, checkpoint)
+        if not self.was_initialized:
+            self.initialize()
+        problems = self.misfits(checkpoint)
+        if problems:
+            raise UserError(f"{name} does not fit the network and settings of this plan: {shortened(problems)}.")
+        return name, checkpoint
+
     def _require_own(self, name: str, checkpoint: dict[str, Any]) -> None:
         trainer = checkpoint.get("trainer_name")
-        if trainer != self.__class__.__name__ or LWI_KEY not in checkpoint:
+        if trainer != self.__class__.__name__ or not isinstance(checkpoint.get(LWI_KEY), dict):
             hint = f" Start step 2 from it with -pretrained_weights {name}." if trainer == STEP1_TRAINER else ""
             raise UserError(f"{name} is a checkpoint of {trainer}; {self.__class__.__name__} cannot go on from it.{hint}")
+        require_format(name, checkpoint[LWI_KEY])
+        lacking = sorted(KEYS_OF_A_CHECKPOINT - checkpoint.keys())
+        lacking += [f"{LWI_KEY}.{key}" for key in lacking_keys(checkpoint[LWI_KEY], self.blocks)]
+        if lacking:
+            raise UserError(f"{name} is damaged: it holds no {', '.join(lacking)}. Use another one, or train again.")
+
+    def misfits(self, checkpoint: dict[str, Any]) -> list[str]:
+        """What keeps a checkpoint of this trainer from being restored: other weights, another optimiser."""
+        problems = misfits(checkpoint["network_weights"], self.unwrapped_network, with_output_layers=True)
+        theirs, ours = checkpoint["optimizer_state"], self.optimizer.state_dict()
+        if optimizer_of(theirs) != optimizer_of(ours):
+            problems.append(f"the optimiser is {optimizer_of(theirs)}, here {optimizer_of(ours)}")
+        return problems
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         self.unwrapped_network.load_state_dict(checkpoint["network_weights"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.pretext_network import PretextNetwork
 from nnunetv2_lwi.settings import LWISettings
 from nnunetv2_lwi.training.preconditions import network_class
@@ -26,18 +30,38 @@ def output_scales(network: nn.Module, configuration: ConfigurationManager) -> li
     return scales[:-1]
 
 
+def build_network(configuration: ConfigurationManager, channels: int, outputs: int) -> nn.Module:
+    """The network that nnU-Net builds from the plan, with outputs at lower resolutions if it has them."""
+    network: nn.Module = get_network_from_plans(
+        configuration.network_arch_class_name,
+        configuration.network_arch_init_kwargs,
+        configuration.network_arch_init_kwargs_req_import,
+        channels,
+        outputs,
+        deep_supervision=supports_deep_supervision(configuration),
+    )
+    return network
+
+
 def build_pretext_network(configuration: ConfigurationManager, channels: int, settings: LWISettings) -> PretextNetwork:
     """The network that nnU-Net builds from the plan, with one output per image channel, wrapped for step 1.
 
     Raises:
         UserError: the network, its levels or B do not allow step 1.
     """
-    network = get_network_from_plans(
-        configuration.network_arch_class_name,
-        configuration.network_arch_init_kwargs,
-        configuration.network_arch_init_kwargs_req_import,
-        channels,
-        channels,
-        deep_supervision=supports_deep_supervision(configuration),
-    )
+    network = build_network(configuration, channels, channels)
     return PretextNetwork.around(network, settings, channels, configuration.patch_size)
+
+
+@contextmanager
+def telling_what_cannot_be_built(configuration: ConfigurationManager) -> Iterator[None]:
+    """Whatever a network raises when its plan holds nonsense, as one line.
+
+    Raises:
+        UserError: with the network's own words.
+    """
+    name = network_class(configuration).__name__
+    try:
+        yield
+    except Exception as error:
+        raise UserError(f"{name} cannot be built or run as this plan has it: {type(error).__name__}: {error}") from error

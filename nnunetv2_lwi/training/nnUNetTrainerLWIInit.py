@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from time import time
-from typing import Any
+from typing import Any, ClassVar
 
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -13,8 +13,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from nnunetv2_lwi.checkpoint import LWI_KEY
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import shortened
+from nnunetv2_lwi.handover import misfits, shortened
 from nnunetv2_lwi.loss import PretextLoss
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.pretext_network import PretextNetwork
@@ -38,6 +39,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
     """
 
     step = "init"
+    blocks: ClassVar = LWITrainer.blocks | {"order_heads": (), "random_state": ("transformation",)}
 
     def configure(self) -> None:
         """No labels, no oversampling of foreground, one output."""
@@ -65,10 +67,9 @@ class nnUNetTrainerLWIInit(LWITrainer):
             f"(-tr {STEP2_TRAINER}) and predict with that."
         )
 
-    def check_network(self, configuration: ConfigurationManager, channels: int) -> None:
-        """Build step 1's network once, so that a B or a level that is not possible is told before anything is written."""
-        super().check_network(configuration, channels)
-        build_pretext_network(configuration, channels, self.lwi)
+    def try_network(self, configuration: ConfigurationManager, channels: int) -> PretextNetwork:
+        """Step 1's network, so that a B or a level that is not possible is told too."""
+        return build_pretext_network(configuration, channels, self.lwi)
 
     def _build_pretext_network(
         self,
@@ -167,7 +168,12 @@ class nnUNetTrainerLWIInit(LWITrainer):
         return without_labels(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
 
     def transform(self, batch: dict[str, Any]) -> TransformedBatch:
-        """Move a loader's batch to the device, shuffle it and mask it."""
+        """Move a loader's batch to the device, shuffle it and mask it.
+
+        Raises:
+            UserError: a case has NaN or infinite voxels.
+        """
+        self.finite_voxels.require()
         return self.transformation(batch["data"].to(self.device, non_blocking=True), self.generator)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
@@ -260,7 +266,12 @@ class nnUNetTrainerLWIInit(LWITrainer):
         if self.local_rank == 0:
             self.generator.set_state(state["transformation"])
 
+    def misfits(self, checkpoint: dict[str, Any]) -> list[str]:
+        """With the order heads, which depend on B and the levels that carry one."""
+        theirs, ours = checkpoint[LWI_KEY]["order_heads"], self.pretext_network.order_heads
+        return [f"order_heads.{problem}" for problem in misfits(theirs, ours)] + super().misfits(checkpoint)
+
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         super()._restore(checkpoint)
-        self.pretext_network.order_heads.load_state_dict(checkpoint["lwi"]["order_heads"])
-        self.best_val_loss = checkpoint["lwi"]["best_val_loss"]
+        self.pretext_network.order_heads.load_state_dict(checkpoint[LWI_KEY]["order_heads"])
+        self.best_val_loss = checkpoint[LWI_KEY]["best_val_loss"]

@@ -7,14 +7,16 @@ from typing import Any
 
 from nnunetv2.paths import nnUNet_results
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import hand_over, judge, output_layers, read_step1
 from nnunetv2_lwi.initialization import initialize
 from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.probe import run_on_shapes
 from nnunetv2_lwi.training.base import LWITrainer
-from nnunetv2_lwi.training.build import output_scales, supports_deep_supervision
+from nnunetv2_lwi.training.build import build_network, output_scales, supports_deep_supervision
 
 
 class nnUNetTrainerLWISeg(LWITrainer):
@@ -25,6 +27,12 @@ class nnUNetTrainerLWISeg(LWITrainer):
     def configure(self) -> None:
         """Deep supervision where the network has it."""
         self.enable_deep_supervision = supports_deep_supervision(self.configuration_manager)
+
+    def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
+        """The network, with as many outputs as may be: none is looked at here."""
+        network = build_network(configuration, channels, outputs=2)
+        run_on_shapes(network, channels, configuration.patch_size)
+        return network
 
     def on_train_start(self) -> None:
         """Decide what the training starts from, then start it.
@@ -126,7 +134,12 @@ class nnUNetTrainerLWISeg(LWITrainer):
         return loss
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One step; returns the loss, still on the device."""
+        """One step; returns the loss, still on the device.
+
+        Raises:
+            UserError: a case has NaN or infinite voxels.
+        """
+        self.finite_voxels.require()
         data = batch["data"].to(self.device, non_blocking=True)
         targets = batch["target"]
         if isinstance(targets, list):
@@ -138,6 +151,12 @@ class nnUNetTrainerLWISeg(LWITrainer):
             loss = self.loss(self.network(data), targets)
         self.optimize(loss)
         return {"loss": loss.detach()}
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """nnU-Net's, on finite voxels."""
+        self.finite_voxels.require()
+        figures: dict[str, Any] = super().validation_step(batch)
+        return figures
 
     def on_epoch_end(self) -> None:
         """nnU-Net's, which saves ``checkpoint_latest`` every ``save_every`` epochs: here, when it is due."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import cos, pi
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,6 +29,13 @@ def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettin
         weight_decay=settings.weight_decay,
         nesterov=settings.nesterov,
     )
+
+
+def optimizer_of(state: Mapping[str, Any]) -> str:
+    """Which optimiser wrote a state dict, and how many tensors it trains, in words."""
+    groups = state["param_groups"]
+    name = "AdamW" if "betas" in groups[0] else "SGD"
+    return f"{name} of {sum(len(group['params']) for group in groups)} tensors"
 
 
 def rate_factor(epoch: int, settings: TrainingSettings) -> float:

@@ -9,9 +9,11 @@ from typing import Any
 
 import torch
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
+from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.plan_rules import require_configuration, require_dataset_json, require_plans
 from nnunetv2_lwi.spacing import spacing_problem
 
 
@@ -19,15 +21,15 @@ def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationMana
     """The configuration of that name, inheritance resolved.
 
     Raises:
-        UserError: the plans have no such configuration, it is 2D or the second stage of a cascade, or it inherits data of
-            another spacing.
+        UserError: the plans have no such configuration or hold nonsense, it is 2D or the second stage of a cascade, or it
+            inherits data of another spacing.
     """
-    configurations: Mapping[str, Any] = plans.get("configurations", {})
+    require_plans(plans)
+    configurations: Mapping[str, Any] = plans["configurations"]
     if name not in configurations:
-        raise UserError(
-            f"Plans {plans.get('plans_name')} have no configuration {name}. They have: {', '.join(configurations)}."
-        )
-    configuration = PlansManager(plans).get_configuration(name)
+        raise UserError(f"Plans {plans['plans_name']} have no configuration {name}. They have: {', '.join(configurations)}.")
+    configuration = _resolve(plans, name)
+    require_configuration(configuration.configuration, name)
     if len(configuration.patch_size) != 3:
         raise UserError(
             f"Configuration {name} is 2D; learnable weight initialization puts slabs along depth in order and needs a 3D "
@@ -42,6 +44,47 @@ def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationMana
     if problem is not None:
         raise UserError(problem)
     return configuration
+
+
+def _resolve(plans: dict[str, Any], name: str) -> ConfigurationManager:
+    """nnU-Net's way: it stops at parents that do not exist or inherit from each other."""
+    try:
+        return PlansManager(plans).get_configuration(name)
+    except (KeyError, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"Configuration {name} of plans {plans['plans_name']} cannot be resolved by nnU-Net: {error} Correct its "
+            "inherits_from and architecture in the plans file, or plan again."
+        ) from error
+
+
+def count_channels(plans: dict[str, Any], configuration: ConfigurationManager, dataset_json: dict[str, Any]) -> int:
+    """Image channels, C.
+
+    Raises:
+        UserError: dataset.json is nonsense, or names other channels than the plan was made for.
+    """
+    label_manager(plans, dataset_json)
+    channels = int(determine_num_input_channels(PlansManager(plans), configuration, dataset_json))
+    planned = len(configuration.normalization_schemes)
+    if channels != planned:
+        raise UserError(
+            f"dataset.json names {channels} image channels, but the plan was made for {planned}: correct it, or plan and "
+            "preprocess again (nnUNetv2_plan_and_preprocess)."
+        )
+    return channels
+
+
+def label_manager(plans: dict[str, Any], dataset_json: dict[str, Any]) -> LabelManager:
+    """The labels of the data set, as nnU-Net reads them.
+
+    Raises:
+        UserError: dataset.json is nonsense.
+    """
+    require_dataset_json(dataset_json)
+    try:
+        return PlansManager(plans).get_label_manager(dataset_json)
+    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+        raise UserError(f"nnU-Net cannot read the labels in dataset.json: {error} Correct them.") from error
 
 
 def _suggestion(plans: dict[str, Any], unusable: str) -> str:
@@ -95,3 +138,6 @@ def require_preprocessed(dataset_name: str, configuration: ConfigurationManager,
             f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {int(dataset_name[7:10])} -plans_name "
             f"{plans_name} -c {name}."
         )
+    fingerprint = folder.parent / "dataset_fingerprint.json"
+    if not fingerprint.is_file():
+        raise UserError(f"There is no {fingerprint}: run nnUNetv2_extract_fingerprint -d {int(dataset_name[7:10])}.")

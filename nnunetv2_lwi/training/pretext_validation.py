@@ -20,6 +20,7 @@ from torch import distributed as dist
 from nnunetv2_lwi.figures import PretextExample, draw_pretext_example
 from nnunetv2_lwi.loss import PretextLoss, reconstruction_loss
 from nnunetv2_lwi.pretext_network import PretextOutput
+from nnunetv2_lwi.training.finite_voxels import is_finite, not_finite
 from nnunetv2_lwi.training.randomness import make_generator
 from nnunetv2_lwi.transformation import Transformation, TransformedBatch
 
@@ -148,9 +149,15 @@ def write_progress_picture(
 
 
 def load_image(dataset: nnUNetBaseDataset, case: str) -> Tensor:
-    """The preprocessed image (C, D, H, W) of a case."""
-    data = dataset.load_case(case)[0]
-    return torch.from_numpy(np.array(data[:], dtype=np.float32))
+    """The preprocessed image (C, D, H, W) of a case.
+
+    Raises:
+        UserError: it has NaN or infinite voxels.
+    """
+    voxels = np.array(dataset.load_case(case)[0][:], dtype=np.float32)
+    if not is_finite(voxels):
+        raise not_finite(case)
+    return torch.from_numpy(voxels)
 
 
 def _first_channel(volume: Tensor) -> Any:

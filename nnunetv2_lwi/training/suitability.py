@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
 from nnunetv2_lwi.digest import make_digest
 from nnunetv2_lwi.handover import Step1, Verdict, judge, misfits, read_step1
 from nnunetv2_lwi.settings import LWISettings
-from nnunetv2_lwi.training.build import build_pretext_network
-from nnunetv2_lwi.training.preconditions import network_class, resolve_configuration
+from nnunetv2_lwi.training.build import build_pretext_network, telling_what_cannot_be_built
+from nnunetv2_lwi.training.preconditions import count_channels, resolve_configuration
 
 
 def check_step1(
@@ -30,12 +27,12 @@ def check_step1(
     """
     resolved = resolve_configuration(plans, configuration)
     settings = LWISettings.from_configuration(resolved.configuration)
-    network_class(resolved)
     step1 = read_step1(checkpoint)
-    channels = determine_num_input_channels(PlansManager(plans), resolved, dataset_json)
+    channels = count_channels(plans, resolved, dataset_json)
     digest = make_digest(resolved.configuration, channels, settings)
     verdict = judge(step1, digest, train_cases, val_cases, plans["dataset_name"])
     if not verdict.refusals:
-        pretext = build_pretext_network(resolved, channels, settings)
+        with telling_what_cannot_be_built(resolved):
+            pretext = build_pretext_network(resolved, channels, settings)
         verdict.refusals += misfits(step1.weights, pretext.network)
     return step1, verdict

@@ -6,9 +6,7 @@ from math import isfinite
 from typing import Any
 
 import torch
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
-from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_lwi.errors import UserError
@@ -16,8 +14,14 @@ from nnunetv2_lwi.loss import PretextLoss
 from nnunetv2_lwi.pretext_network import PretextNetwork
 from nnunetv2_lwi.probe import run_on_shapes
 from nnunetv2_lwi.settings import LWISettings
-from nnunetv2_lwi.training.build import build_pretext_network, output_scales, supports_deep_supervision
-from nnunetv2_lwi.training.preconditions import network_class, resolve_configuration
+from nnunetv2_lwi.training.build import (
+    build_network,
+    build_pretext_network,
+    output_scales,
+    supports_deep_supervision,
+    telling_what_cannot_be_built,
+)
+from nnunetv2_lwi.training.preconditions import count_channels, label_manager, network_class, resolve_configuration
 from nnunetv2_lwi.transformation import Transformation
 
 
@@ -30,15 +34,12 @@ def try_plan(plans: dict[str, Any], configuration: str, dataset_json: dict[str, 
     resolved = resolve_configuration(plans, configuration)
     settings = LWISettings.from_configuration(resolved.configuration)
     name = network_class(resolved).__name__
-    manager = PlansManager(plans)
-    channels = determine_num_input_channels(manager, resolved, dataset_json)
-    classes = manager.get_label_manager(dataset_json).num_segmentation_heads
-    try:
+    channels = count_channels(plans, resolved, dataset_json)
+    classes = label_manager(plans, dataset_json).num_segmentation_heads
+    with telling_what_cannot_be_built(resolved):
         pretext = build_pretext_network(resolved, channels, settings)
         losses = _losses_on_noise(pretext, settings, channels, resolved.patch_size)
         problem = _misfit_of_step2(resolved, channels, classes)
-    except (TypeError, ValueError, RuntimeError, AssertionError, AttributeError, ImportError) as error:
-        raise UserError(f"{name} cannot be built or run as this plan has it: {type(error).__name__}: {error}") from error
     broken = [key for key, value in losses.items() if not isfinite(value)]
     if broken:
         raise UserError(f"{name} gives no finite {', '.join(broken)} on noise: its architecture in this plan cannot train.")
@@ -77,19 +78,11 @@ def _misfit_of_step2(configuration: ConfigurationManager, channels: int, classes
 def build_on_meta(configuration: dict[str, Any], channels: int, classes: int) -> nn.Module:
     """The network of a configuration without memory for its weights, or, where it cannot be built so, with."""
     manager = ConfigurationManager(configuration)
-    arguments = (
-        manager.network_arch_class_name,
-        manager.network_arch_init_kwargs,
-        manager.network_arch_init_kwargs_req_import,
-        channels,
-        classes,
-    )
-    deep_supervision = supports_deep_supervision(manager)
     try:
         with torch.device("meta"):
-            return get_network_from_plans(*arguments, deep_supervision=deep_supervision)
+            return build_network(manager, channels, classes)
     except (NotImplementedError, RuntimeError):
-        return get_network_from_plans(*arguments, deep_supervision=deep_supervision)
+        return build_network(manager, channels, classes)
 
 
 def count_parameters(configuration: dict[str, Any], channels: int, classes: int) -> int:

@@ -9,14 +9,12 @@ from copy import deepcopy
 from pathlib import Path
 
 import pytest
-import torch
 from batchgenerators.utilities.file_and_folder_operations import save_json
 
 from nnunetv2_lwi.cli import train as train_module
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
-from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.tiny_dataset import NAME
 
 
@@ -49,37 +47,6 @@ def test_check_warns_of_validation_cases_that_step_1_saw(step1, capsys):
     assert "Warning: step 1 saw the images (not the labels) of 1 of this fold's validation cases" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"spacing": [1.0, 1.0, 1.0]}, r"spacing: \[2.0, 1.0, 1.0\], here \[1.0, 1.0, 1.0\]"),
-        ({"patch_size": [16, 16, 16]}, r"patch_size: \[8, 16, 16\], here \[16, 16, 16\]"),
-        ({"lwi": {}}, "lwi.init.epochs: 2, here 200"),
-    ],
-)
-def test_check_refuses_by_the_keys_that_differ(dataset, step1, changes, named):
-    write_plans(dataset, "Other", **changes)
-    with pytest.raises(UserError, match=named):
-        check(step1, "-p", "Other")
-
-
-def test_check_refuses_another_number_of_channels(dataset, step1):
-    content = dataset.dataset_json | {"channel_names": {"0": "T1", "1": "T2"}}
-    save_json(content, str(dataset.preprocessed / NAME / "dataset.json"))
-    with pytest.raises(UserError, match="image_channels: 1, here 2"):
-        check(step1)
-
-
-def test_check_refuses_weights_that_do_not_match_their_own_digest(step1):
-    content = torch.load(step1, weights_only=True)
-    content["network_weights"]["encoder.stages.0.0.convs.0.conv.weight"] = torch.zeros(1)
-    torch.save(content, step1)
-    with pytest.raises(
-        UserError, match=r"encoder\.stages\.0\.0\.convs\.0\.conv\.weight has shape \[1\], here \[4, 1, 3, 3, 3\]"
-    ):
-        check(step1)
-
-
 def test_a_step_1_of_another_data_set_is_accepted_when_named(dataset, step1, capsys):
     other = "Dataset998_Other"
     (dataset.preprocessed / other).mkdir()
@@ -89,43 +56,10 @@ def test_a_step_1_of_another_data_set_is_accepted_when_named(dataset, step1, cap
     assert f"It fits {other}" in capsys.readouterr().out
 
 
-def test_a_segmentation_checkpoint_is_no_step_1(dataset, step1):
-    dataset.trainer(nnUNetTrainerLWISeg).run_training()
-    path = dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_final.pth"
-    with pytest.raises(UserError, match="not the checkpoint of a step 1 but of trainer nnUNetTrainerLWISeg"):
-        check(path)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["-d", "997"], "Data set 997 should be one folder Dataset997_NAME, but there is none"),
-        (["-d", "999", "-p", "Missing"], "Missing.json: run nnUNetv2_plan_and_preprocess -d 999"),
-        (["-d", "999", "-c", "3d_lowres"], "have no configuration 3d_lowres"),
-        (["-d", "999", "-c", "2d"], "2d is 2D"),
-    ],
-)
-def test_a_target_that_does_not_exist_is_told(dataset, step1, arguments, message):
-    with pytest.raises(UserError, match=message):
-        main(["check", str(step1), *arguments])
-
-
 def test_a_fold_must_be_a_number_or_all(dataset, step1, capsys):
     with pytest.raises(SystemExit):
         check(step1, "-f", "one")
     assert "'one' is no fold" in capsys.readouterr().err
-
-
-def test_plans_whose_inner_name_differs_are_told(dataset, step1):
-    shutil.copy(dataset.preprocessed / NAME / "nnUNetPlans.json", dataset.preprocessed / NAME / "Copy.json")
-    with pytest.raises(UserError, match="says plans_name 'nnUNetPlans'"):
-        check(step1, "-p", "Copy")
-
-
-def test_plans_that_are_no_json_are_told(dataset, step1):
-    (dataset.preprocessed / NAME / "nnUNetPlans.json").write_text("{")
-    with pytest.raises(UserError, match="is no JSON"):
-        check(step1)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training import base
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 
@@ -176,61 +175,6 @@ def test_fold_all_trains_and_validates(dataset):
     trainer.perform_actual_validation()
     summary = json.loads((dataset.output_folder("nnUNetTrainerLWIInit", "all") / "validation" / "summary.json").read_text())
     assert len(summary["metric_per_case"]) == 5
-
-
-def test_a_loss_that_is_not_finite_stops_the_training_and_is_not_saved(dataset, monkeypatch):
-    monkeypatch.setattr(base, "SECONDS_BETWEEN_CHECKPOINTS", 0)
-    trainer = dataset.trainer(nnUNetTrainerLWIInit, init={"epochs": 3, "lr": 1e-2})
-    on_epoch_start = trainer.on_epoch_start
-
-    def spoil():
-        if trainer.current_epoch == 1:
-            torch.nn.init.constant_(next(trainer.unwrapped_network.parameters()), torch.nan)
-        on_epoch_start()
-
-    monkeypatch.setattr(trainer, "on_epoch_start", spoil)
-    with pytest.raises(UserError, match="train loss became nan in epoch 1"):
-        trainer.run_training()
-    for kind in ("latest", "best"):
-        path = dataset.output_folder("nnUNetTrainerLWIInit") / f"checkpoint_{kind}.pth"
-        assert torch.load(path, weights_only=True)["current_epoch"] == 1
-
-
-@pytest.mark.parametrize(
-    ("configuration", "lwi", "message"),
-    [
-        ("2d", {}, "2d is 2D.*3d_fullres"),
-        ("3d_cascade_fullres", {}, "second stage of a cascade.*3d_fullres"),
-        ("other_spacing", {}, "has spacing .3.0, 1.0, 1.0. but the data_identifier"),
-        ("3d_lowres", {}, "have no configuration 3d_lowres. They have: 3d_fullres"),
-        ("3d_fullres", {"num_subvolumes": 3}, "lwi.num_subvolumes = 3 .*divide them .2, 4, 8"),
-        ("3d_fullres", {"num_subvolumes": 8, "order_levels": [1]}, "level 1 cannot tell"),
-        ("3d_fullres", {"masking": {"ratio": 2}}, "lwi.masking.ratio = 2"),
-        ("3d_fullres", {"unknown": 2}, "lwi.unknown in the plan is not a setting"),
-    ],
-)
-def test_what_cannot_work_is_told_before_anything_is_written(dataset, configuration, lwi, message):
-    with pytest.raises(UserError, match=message):
-        dataset.trainer(nnUNetTrainerLWIInit, configuration=configuration, **lwi)
-    assert list(dataset.results.iterdir()) == []
-
-
-def test_missing_data_are_told_before_anything_is_written(dataset):
-    dataset.plans["configurations"]["3d_fullres"]["data_identifier"] = "other"
-    with pytest.raises(UserError, match="nnUNetv2_preprocess -d 999 -plans_name nnUNetPlans -c 3d_fullres"):
-        dataset.trainer(nnUNetTrainerLWIInit)
-    assert list(dataset.results.iterdir()) == []
-
-
-def test_a_device_that_is_not_there_is_told(dataset, monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UserError, match="append -device cpu"):
-        nnUNetTrainerLWIInit(dataset.plans, "3d_fullres", 0, dataset.dataset_json, torch.device("cuda"))
-
-
-def test_it_refuses_to_predict():
-    with pytest.raises(UserError, match="predict with that"):
-        nnUNetTrainerLWIInit.build_network_architecture(None, None, 1, 3, False)
 
 
 def test_pictures_are_the_same_at_every_call(dataset):

@@ -1,0 +1,281 @@
+"""Plans, dataset.json, split, folders and environment that a training cannot use."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from typing import Any
+
+import torch
+
+from nnunetv2_lwi.training.lookup import look_up
+from tests.bad_input.table import Act, Init, Seg, World, row
+from tests.tiny_dataset import NAME
+
+
+@row("a plans file that is missing", "Missing.json", case="nnUNetv2_lwi")
+def _(world: World) -> Act:
+    return world.check(world.file(), "-p", "Missing")
+
+
+@row("a plans file that is missing", "Missing.json", case="nnUNetv2_train")
+def _(world: World) -> Act:
+    world.type_command("-p", "Missing")
+    return lambda: look_up("nnUNetTrainerLWISeg")
+
+
+@row("a plans file that is no JSON", case="nnUNetv2_lwi")
+def _(world: World) -> Act:
+    (world.folder / "nnUNetPlans.json").write_text("{")
+    return world.check(world.file())
+
+
+@row("a plans file that is no JSON", case="nnUNetv2_train")
+def _(world: World) -> Act:
+    (world.folder / "nnUNetPlans.json").write_text("{")
+    world.type_command()
+    return lambda: look_up("nnUNetTrainerLWISeg")
+
+
+@row("a plans file that holds no object")
+def _(world: World) -> Act:
+    (world.folder / "nnUNetPlans.json").write_text("[]")
+    return world.check(world.file())
+
+
+@row("a plans file that goes by another name within", "'nnUNetPlans'", "Copy.json")
+def _(world: World) -> Act:
+    shutil.copy(world.folder / "nnUNetPlans.json", world.folder / "Copy.json")
+    return world.check(world.file(), "-p", "Copy")
+
+
+@row("plans that lack a name or the configurations", "configurations is missing")
+def _(world: World) -> Act:
+    del world.dataset.plans["configurations"]
+    return lambda: Init(world.dataset.plans, "3d_fullres", 0, world.dataset.dataset_json, torch.device("cpu"))
+
+
+for key, value in (("dataset_name", "Tiny"), ("plans_name", 3), ("configurations", [1]), ("configurations", {"a": 1})):
+
+    @row("plans with a nonsensical name or configurations", f"{key} = {value!r}", case=f"{key}={value!r}")
+    def _(world: World, key: str = key, value: Any = value) -> Act:
+        plans = world.dataset.plans | {key: value}
+        return lambda: Init(plans, "3d_fullres", 0, world.dataset.dataset_json, torch.device("cpu"))
+
+
+for key in ("data_identifier", "batch_size", "patch_size", "spacing", "normalization_schemes"):
+
+    @row("a configuration that lacks what a training reads", f"{key} is missing", case=key)
+    def _(world: World, key: str = key) -> Act:
+        del world.configuration[key]
+        return world.train(Seg)
+
+
+for key, value in (
+    ("patch_size", "8x16x16"),
+    ("patch_size", [8, -16, 16]),
+    ("batch_size", 0),
+    ("spacing", [2.0, 0, 1.0]),
+    ("use_mask_for_norm", [1]),
+    ("architecture", "PlainConvUNet"),
+):
+
+    @row("a configuration with a nonsensical value", f"{key} = {value!r}", case=f"{key}={value!r}")
+    def _(world: World, key: str = key, value: Any = value) -> Act:
+        world.configuration[key] = value
+        return world.train(Init)
+
+
+for cls in (Init, Seg):
+
+    @row("an architecture that lacks a key", "arch_kwargs is missing", case=cls.__name__)
+    def _(world: World, cls: type = cls) -> Act:
+        del world.configuration["architecture"]["arch_kwargs"]
+        return world.train(cls)
+
+    @row("an architecture that its network does not take", "TypeError", "'depth'", case=f"unknown, {cls.__name__}")
+    def _(world: World, cls: type = cls) -> Act:
+        world.configuration["architecture"]["arch_kwargs"]["depth"] = 3
+        return world.train(cls)
+
+    @row("an architecture that its network does not take", "PlainConvUNet", case=f"lengths, {cls.__name__}")
+    def _(world: World, cls: type = cls) -> Act:
+        world.configuration["architecture"]["arch_kwargs"]["features_per_stage"] = [4, 8]
+        return world.train(cls)
+
+    @row("a patch that the network cannot halve as often as it must", "[2, 1, 8, 18, 16]", case=cls.__name__)
+    def _(world: World, cls: type = cls) -> Act:
+        world.configuration["patch_size"] = [8, 18, 16]
+        return world.train(cls)
+
+    @row("a network class that does not exist", "my_network.Net", case=cls.__name__)
+    def _(world: World, cls: type = cls) -> Act:
+        world.configuration["architecture"]["network_class_name"] = "my_network.Net"
+        return world.train(cls)
+
+
+@row("a network class whose module cannot be imported", "broken_network.Net", "no_such_package")
+def _(world: World) -> Act:
+    (world.root / "broken_network.py").write_text("import no_such_package\n")
+    world.monkeypatch.syspath_prepend(world.root)
+    world.configuration["architecture"]["network_class_name"] = "broken_network.Net"
+    return world.train(Seg)
+
+
+for parents in ({"child": "nowhere"}, {"child": "other", "other": "child"}):
+
+    @row("a configuration that inherits from nothing, or in a circle", case=str(parents))
+    def _(world: World, parents: dict[str, str] = parents) -> Act:
+        world.dataset.plans["configurations"] |= {name: {"inherits_from": parent} for name, parent in parents.items()}
+        return world.train(Init, "child")
+
+
+@row("a configuration that the plans do not have", "3d_lowres", "They have: 3d_fullres")
+def _(world: World) -> Act:
+    return world.train(Init, "3d_lowres")
+
+
+@row("a 2D configuration", "3d_fullres")
+def _(world: World) -> Act:
+    return world.train(Init, "2d")
+
+
+@row("the second stage of a cascade", "3d_fullres")
+def _(world: World) -> Act:
+    return world.train(Seg, "3d_cascade_fullres")
+
+
+@row("a spacing that the inherited data do not have", "[3.0, 1.0, 1.0]", "[2.0, 1.0, 1.0]")
+def _(world: World) -> Act:
+    return world.train(Init, "other_spacing")
+
+
+@row("a dataset.json that is missing")
+def _(world: World) -> Act:
+    (world.folder / "dataset.json").unlink()
+    return world.check(world.file())
+
+
+@row("a dataset.json without labels or channels", "labels is missing", case="labels")
+def _(world: World) -> Act:
+    del world.dataset.dataset_json["labels"]
+    return world.train(Seg)
+
+
+@row("a dataset.json without labels or channels", "channel_names is missing", case="channels")
+def _(world: World) -> Act:
+    del world.dataset.dataset_json["channel_names"]
+    return world.train(Init)
+
+
+@row("labels that nnU-Net cannot read")
+def _(world: World) -> Act:
+    world.write_dataset_json(labels={"one": 1, "two": 2})
+    return world.train(Seg)
+
+
+@row("other channels in dataset.json than in the plan", "names 2 ", "for 1:")
+def _(world: World) -> Act:
+    world.write_dataset_json(channel_names={"0": "T1", "1": "T2"})
+    return world.train(Init)
+
+
+@row("a split file that is no JSON")
+def _(world: World) -> Act:
+    (world.folder / "splits_final.json").write_text("[")
+    return world.train(Init)
+
+
+for splits in ({"train": ["case_0"]}, [{"train": ["case_0"]}], [{"train": 1, "val": 2}]):
+
+    @row("a split file that holds no splits", case=str(splits))
+    def _(world: World, splits: Any = splits) -> Act:
+        (world.folder / "splits_final.json").write_text(json.dumps(splits))
+        return world.train(Init)
+
+
+for train, val, part in (([], ["case_0"], "training"), (["case_0"], [], "validation")):
+
+    @row("a fold without cases", f"no {part} cases", case=part)
+    def _(world: World, train: list[str] = train, val: list[str] = val) -> Act:
+        (world.folder / "splits_final.json").write_text(json.dumps([{"train": train, "val": val}]))
+        return world.train(Init)
+
+
+@row("a split that names cases which are not there", "1 cases", "case_9")
+def _(world: World) -> Act:
+    (world.folder / "splits_final.json").write_text(json.dumps([{"train": ["case_0", "case_9"], "val": ["case_1"]}]))
+    return world.train(Seg, seg={"epochs": 1, "start": "random"})
+
+
+for variable in ("nnUNet_preprocessed", "nnUNet_results"):
+
+    @row("an environment variable of nnU-Net's that is not set", variable, case=f"{variable}, nnUNetv2_lwi")
+    def _(world: World, variable: str = variable) -> Act:
+        world.monkeypatch.delenv(variable)
+        return world.check(world.file())
+
+    @row("an environment variable of nnU-Net's that is not set", variable, case=f"{variable}, nnUNetv2_train")
+    def _(world: World, variable: str = variable) -> Act:
+        world.monkeypatch.delenv(variable)
+        world.type_command()
+        return lambda: look_up("nnUNetTrainerLWIInit")
+
+    @row("a trainer made by other code without nnU-Net's environment variables", case=variable)
+    def _(world: World, variable: str = variable) -> Act:
+        world.monkeypatch.delenv(variable)
+        return world.train(Init)
+
+
+@row("a data set that is not there", "Data set 997")
+def _(world: World) -> Act:
+    world.type_command()
+    world.monkeypatch.setattr("sys.argv", ["nnUNetv2_train", "997", "3d_fullres", "0", "-tr", "nnUNetTrainerLWIInit"])
+    return lambda: look_up("nnUNetTrainerLWIInit")
+
+
+@row("data that are not preprocessed", f"{NAME}/other:", "-d 999 -plans_name nnUNetPlans -c 3d_fullres")
+def _(world: World) -> Act:
+    world.configuration["data_identifier"] = "other"
+    return world.train(Init)
+
+
+@row("a fingerprint that is missing", "-d 999")
+def _(world: World) -> Act:
+    (world.folder / "dataset_fingerprint.json").unlink()
+    return world.train(Seg)
+
+
+for device in ("cuda", "mps"):
+
+    @row(f"{device.upper()} on a machine without it", "append -device cpu")
+    def _(world: World, device: str = device) -> Act:
+        world.monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+        world.monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+        plans = world.dataset.plans
+        return lambda: Init(plans, "3d_fullres", 0, world.dataset.dataset_json, torch.device(device))
+
+
+@row("a preset that does not exist", "Did you mean unetr?")
+def _(world: World) -> Act:
+    return world.command("plan", "-d", "999", "--preset", "unet")
+
+
+@row("nnUNetv2_lwi plan without a data set or preset")
+def _(world: World) -> Act:
+    return world.command("plan", "--preset", "none")
+
+
+@row("--set with a key that the plan does not have", "Did you mean lwi.init.epochs?")
+def _(world: World) -> Act:
+    return world.command("plan", "-d", "999", "--preset", "none", "--set", "lwi.init.epoch=3")
+
+
+@row("--set with a value that is not allowed", "batch_size=0")
+def _(world: World) -> Act:
+    return world.command("plan", "-d", "999", "--preset", "none", "--set", "batch_size=0")
+
+
+@row("new plans that would overwrite nnU-Net's", "nnUNetPlans")
+def _(world: World) -> Act:
+    return world.command("plan", "-d", "999", "--preset", "none", "-o", "nnUNetPlans")
