@@ -9,6 +9,8 @@ from time import monotonic
 from typing import Any, ClassVar
 
 import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.label_handling.label_handling import determine_num_input_channels
@@ -22,7 +24,9 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import misfits, shortened
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.settings import LWISettings, TrainingSettings
+from nnunetv2_lwi.training.augmentation import require_augmentable, without_benchmarks
 from nnunetv2_lwi.training.distributed import mean_over_steps
+from nnunetv2_lwi.training.folds import require_fold
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
 from nnunetv2_lwi.training.preconditions import (
     network_class,
@@ -57,7 +61,9 @@ class LWITrainer(nnUNetTrainer):
         require_device(device)
         resolved = resolve_configuration(plans, configuration)
         self.lwi = LWISettings.from_configuration(resolved.configuration)
+        require_augmentable(resolved.patch_size)
         require_preprocessed(plans["dataset_name"], resolved, plans["plans_name"], configuration)
+        require_fold(Path(str(nnUNet_preprocessed)) / plans["dataset_name"], resolved.data_identifier, fold)
         channels = determine_num_input_channels(PlansManager(plans), resolved, dataset_json)
         self.digest: Digest = make_digest(resolved.configuration, channels, self.lwi)
         self.check_network(resolved, channels)
@@ -69,6 +75,8 @@ class LWITrainer(nnUNetTrainer):
         self.num_iterations_per_epoch = self.lwi.iterations_per_epoch
         self.num_val_iterations_per_epoch = self.lwi.val_iterations_per_epoch
         self.seed = None if self.lwi.seed is None else self.lwi.seed + self.local_rank
+        if self.seed is not None:
+            self.get_training_transforms = self._repeatable_training_transforms  # type: ignore[method-assign]
         self.start: dict[str, Any] = {}
         self.resumed_from: str | None = None
         self._built_versions: dict[str, int] = {}
@@ -110,6 +118,10 @@ class LWITrainer(nnUNetTrainer):
     def weights_were_loaded(self) -> bool:
         """Whether any weight changed since the network was built: then ``-pretrained_weights`` was given."""
         return self._versions() != self._built_versions
+
+    def _repeatable_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
+        """The step's own, for a training with a seed."""
+        return without_benchmarks(type(self).get_training_transforms(*args, **kwargs))
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, remembered for the checkpoint."""
