@@ -22,26 +22,31 @@ def require_fold(dataset_folder: Path, data_identifier: str, fold: int | str) ->
         fold: 0, 1, ... or "all".
 
     Raises:
-        UserError: there are no cases, or too few for the split that nnU-Net would make.
+        UserError: the cases cannot be told, or are too few for the split that nnU-Net would make.
     """
     folder = dataset_folder / data_identifier
-    cases = infer_dataset_class(str(folder)).get_identifiers(str(folder))
-    if not cases:
-        raise UserError(f"There are no preprocessed cases in {folder}: run nnUNetv2_preprocess.")
+    cases = _count_cases(folder)
     if isinstance(fold, str):
         return
     split_file = dataset_folder / "splits_final.json"
-    if split_file.is_file():
-        splits = len(json.loads(split_file.read_text(encoding="utf-8")))
-        if fold < splits or len(cases) > 1:
-            return
-        reason = f"and {split_file} has no fold {fold}, so that nnU-Net would draw 80 % of the cases for training"
-    elif len(cases) < FOLDS:
-        reason = f"fewer than the {FOLDS} folds that nnU-Net makes"
+    if not split_file.is_file():
+        enough, reason = cases >= FOLDS, f"fewer than the {FOLDS} folds that nnU-Net makes"
     else:
-        return
-    example = json.dumps([{"train": cases[:1], "val": cases[-1:]}])
-    raise UserError(
-        f"The data set has {len(cases)} preprocessed case{'s' * (len(cases) > 1)}, {reason}: train with fold all, or write "
-        f"your own split to {split_file}, for fold 0 say {example}."
-    )
+        enough = cases > 1 or fold < len(json.loads(split_file.read_text(encoding="utf-8")))
+        reason = f"and {split_file} has no fold {fold}, for which nnU-Net would draw 80 % of the cases"
+    if not enough:
+        raise UserError(
+            f"The data set has {cases} preprocessed case{'s' * (cases > 1)}, {reason}: train with fold all, or write your "
+            f'own folds to {split_file}: [{{"train": [CASE, ...], "val": [CASE, ...]}}, ...].'
+        )
+
+
+def _count_cases(folder: Path) -> int:
+    try:
+        cases = infer_dataset_class(str(folder)).get_identifiers(str(folder))
+    except (AssertionError, KeyError) as error:
+        raise UserError(
+            f"{folder} must hold preprocessed cases of one format and nothing else, as nnU-Net tells the format by the "
+            "files' endings: remove what nnUNetv2_preprocess did not write, or run it again."
+        ) from error
+    return len(cases)

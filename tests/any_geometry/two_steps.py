@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from batchgenerators.utilities.file_and_folder_operations import save_json
 from torch import Tensor
 
 from nnunetv2_lwi.errors import UserError
@@ -20,7 +21,7 @@ from nnunetv2_lwi.settings import LWISettings
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from nnunetv2_lwi.transformation import TransformedBatch, unshuffle_slabs
-from tests.tiny_dataset import Options, TinyDataset, write_tiny_dataset
+from tests.tiny_dataset import NAME, Options, TinyDataset, write_tiny_dataset
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Plan:
     """Of ``write_tiny_dataset``."""
     lwi: dict[str, Any] = field(default_factory=dict)
     fold: int | str = 0
+    splits: list[dict[str, list[str]]] | None = None
+    """Content of splits_final.json; None: nnU-Net writes it."""
 
     @property
     def patch_size(self) -> tuple[int, int, int]:
@@ -68,6 +71,8 @@ def written(plan: Plan) -> Iterator[TinyDataset]:
     """The plan's data set in nnU-Net's folders, for as long as it is needed."""
     with tempfile.TemporaryDirectory() as root, pytest.MonkeyPatch.context() as patch:
         dataset = write_tiny_dataset(Path(root) / "data", **plan.options)
+        if plan.splits is not None:
+            save_json(plan.splits, str(dataset.preprocessed / NAME / "splits_final.json"))
         patch.setenv("nnUNet_preprocessed", str(dataset.preprocessed))
         patch.setenv("nnUNet_results", str(dataset.results))
         patch.setenv("nnUNet_n_proc_DA", "0")
