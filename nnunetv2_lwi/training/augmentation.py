@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,15 @@ class OwnDraws(BasicTransform):  # type: ignore[misc]
         return data
 
 
-def without_benchmarks(transforms: ComposeTransforms) -> ComposeTransforms:
-    """The same transforms, whose blur does not choose between two ways by the clock: they differ in the last bits."""
-    for transform in transforms.transforms:
-        inner = transform.transform if isinstance(transform, RandomTransform) else transform
-        if isinstance(inner, GaussianBlurTransform):
-            inner.benchmark = False
-    return transforms
+def without_benchmarks(make_transforms: Callable[..., ComposeTransforms]) -> Callable[..., ComposeTransforms]:
+    """The same, but the blur does not choose between two ways by the clock: they differ in the last bits."""
+
+    def make(*args: Any, **kwargs: Any) -> ComposeTransforms:
+        transforms = make_transforms(*args, **kwargs)
+        for transform in transforms.transforms:
+            inner = transform.transform if isinstance(transform, RandomTransform) else transform
+            if isinstance(inner, GaussianBlurTransform):
+                inner.benchmark = False
+        return transforms
+
+    return make

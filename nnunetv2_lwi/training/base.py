@@ -9,7 +9,6 @@ from time import monotonic
 from typing import Any, ClassVar
 
 import torch
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
@@ -76,7 +75,7 @@ class LWITrainer(nnUNetTrainer):
         self.num_val_iterations_per_epoch = self.lwi.val_iterations_per_epoch
         self.seed = None if self.lwi.seed is None else self.lwi.seed + self.local_rank
         if self.seed is not None:
-            self.get_training_transforms = self._repeatable_training_transforms  # type: ignore[method-assign]
+            self.get_training_transforms = without_benchmarks(self.get_training_transforms)  # type: ignore[has-type]
         self.start: dict[str, Any] = {}
         self.resumed_from: str | None = None
         self._built_versions: dict[str, int] = {}
@@ -118,10 +117,6 @@ class LWITrainer(nnUNetTrainer):
     def weights_were_loaded(self) -> bool:
         """Whether any weight changed since the network was built: then ``-pretrained_weights`` was given."""
         return self._versions() != self._built_versions
-
-    def _repeatable_training_transforms(self, *args: Any, **kwargs: Any) -> ComposeTransforms:
-        """The step's own, for a training with a seed."""
-        return without_benchmarks(type(self).get_training_transforms(*args, **kwargs))
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, remembered for the checkpoint."""

@@ -133,8 +133,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
         if grid is not None:
             masking = self.lwi.masking
             self.print_to_log_file(
-                f"Reconstruction: {masking.strategy} masking of {masking.ratio:.0%} of {grid.cells} cells of {grid.cell_size} "
-                "voxels."
+                f"Reconstruction: {masking.strategy} masking of {masking.ratio:.0%} of {grid.cells} cells of "
+                f"{grid.cell_size} voxels."
             )
             masked, drawn = count_masked(grid, masking)
             if masking.ratio > 0 and masked in (0, drawn):

@@ -69,8 +69,10 @@ KINDS: dict[str, tuple[Plan, IsOfItsKind]] = {
     ),
     "several channels": (
         Plan({"channels": 3}),
-        lambda one, two: one.num_input_channels == two.num_input_channels == 3
-        and len(set(one.configuration_manager.normalization_schemes)) == 3,
+        lambda one, two: (
+            one.num_input_channels == two.num_input_channels == 3
+            and len(set(one.configuration_manager.normalization_schemes)) == 3
+        ),
     ),
     "regions": (Plan({"regions": True}), lambda _, two: two.label_manager.has_regions),
     "ignore label": (Plan({"ignore_label": True}), lambda _, two: two.label_manager.ignore_label == 3),

@@ -55,14 +55,22 @@ class Plan:
         return (self.settings.num_subvolumes or self.depths[-1]) if self.settings.predicts_order else 1
 
     @property
+    def levels_with_head(self) -> list[int]:
+        """Those that are named, or all whose depth is a multiple of B."""
+        if not self.settings.predicts_order:
+            return []
+        able = [level for level, depth in enumerate(self.depths) if depth % self.slabs == 0]
+        return sorted(self.settings.order_levels or able)
+
+    @property
     def is_possible(self) -> bool:
         """Whether nnU-Net can augment the patch, B divides it, and so with the named levels: else it must be refused."""
         if min(self.patch_size) < 4:
             return False
         if not self.settings.predicts_order:
             return True
-        named = self.settings.order_levels or [0]
-        levels_fit = all(level < len(self.depths) and self.depths[level] % self.slabs == 0 for level in named)
+        levels = self.levels_with_head
+        levels_fit = all(level < len(self.depths) and self.depths[level] % self.slabs == 0 for level in levels)
         return self.slabs >= 2 and self.patch_size[0] % self.slabs == 0 and levels_fit
 
 
@@ -86,7 +94,7 @@ def run_two_steps(plan: Plan) -> bool:
     """
     with written(plan) as dataset:
         if not plan.is_possible:
-            with pytest.raises(UserError, match="is not allowed|is too thin"):
+            with pytest.raises(UserError, match=r"is not allowed|is too thin"):
                 dataset.trainer(nnUNetTrainerLWIInit, plan.fold, **plan.lwi)
             assert os.listdir(dataset.results) == []
             return False
@@ -100,6 +108,8 @@ def check_step1(plan: Plan, dataset: TinyDataset) -> nnUNetTrainerLWIInit:
     trainer = dataset.trainer(nnUNetTrainerLWIInit, plan.fold, **plan.lwi)
     trainer.on_train_start()
     assert trainer.transformation.slabs == plan.slabs
+    assert [level.depth for level in trainer.pretext_network.levels] == plan.depths
+    assert [level.index for level in trainer.pretext_network.order_heads.levels] == plan.levels_with_head
     used = record_batches(trainer)
     losses = [trainer.train_step(next(trainer.dataloader_train)) for _ in range(2)]
     losses += [trainer.validation_step(next(trainer.dataloader_val))]
@@ -129,7 +139,7 @@ def record_batches(trainer: nnUNetTrainerLWIInit) -> list[tuple[Tensor, Transfor
 
 
 def check_batch(plan: Plan, volume: Tensor, batch: TransformedBatch) -> None:
-    """X' is X with its slabs in another order, and nothing else; X'' is X' with whole cells of the grid at 0, as many as asked."""
+    """X' is X with its slabs in another order, nothing else; X'' is X' with whole cells at 0, as many as asked."""
     options = Options(**plan.options)
     assert volume.shape == (options.batch_size, options.channels, *plan.patch_size)
     thickness = plan.patch_size[0] // plan.slabs

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from batchgeneratorsv2.transforms.base.basic_transform import ImageOnlyTransform
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform, blur_dimension
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 
@@ -51,41 +51,43 @@ def test_with_a_seed_the_blur_does_not_choose_by_the_clock(dataset, cls):
     assert [blur.benchmark for blur in blurs(dataset.trainer(cls, seed=None))] == [True]
 
 
-class ShowDraw(ImageOnlyTransform):
-    """An image that is one number: what torch draws next in this process."""
+class Watched:
+    """A loader that tells, in place of a batch, which worker made it, a digest of it, and what torch draws next there."""
 
-    def _apply_to_image(self, img, **params):
-        return torch.full_like(img, torch.rand(1).item())
+    def __init__(self, loader):
+        self.loader = loader
+
+    def set_thread_id(self, worker: int) -> None:
+        self.worker = worker
+
+    def __next__(self) -> dict[str, float]:
+        batch = next(self.loader)["data"]
+        return {"worker": self.worker, "batch": batch.sum().item(), "draw": torch.rand(1).item()}
 
 
-def first_draws(dataset, monkeypatch) -> list[float]:
-    """Of two workers of step 1's loader, for the first eight batches."""
-    monkeypatch.setenv("nnUNet_n_proc_DA", "2")
+def first_batches(dataset) -> list[dict[str, float]]:
+    """The first of each of two workers of step 1's loader, by nnU-Net's own augmenter."""
     trainer = dataset.trainer(nnUNetTrainerLWIInit)
-    transforms = trainer.get_training_transforms
-
-    def shown(*args, **kwargs):
-        composed = transforms(*args, **kwargs)
-        composed.transforms.append(ShowDraw())
-        return composed
-
-    monkeypatch.setattr(trainer, "get_training_transforms", shown)
     trainer.initialize()
-    loaders = trainer.get_dataloaders()
+    watched = Watched(trainer.get_dataloaders()[0].data_loader)
+    augmenter = NonDetMultiThreadedAugmenter(watched, None, num_processes=2, num_cached=6, seeds=None, wait_time=0.002)
+    first: dict[float, dict[str, float]] = {}
     try:
-        return [sample[0, 0, 0, 0].item() for _ in range(8) for sample in next(loaders[0])["data"]]
+        while len(first) < 2:
+            told = next(augmenter)
+            first.setdefault(told["worker"], told)
     finally:
-        for loader in loaders:
-            loader._finish()
+        augmenter._finish()
+    return list(first.values())
 
 
-def test_every_worker_draws_its_own(dataset, monkeypatch):
-    draws = first_draws(dataset, monkeypatch)
-    assert len(set(draws)) == len(draws)
+def test_every_worker_draws_its_own(dataset):
+    one, other = first_batches(dataset)
+    assert one["batch"] != other["batch"] and one["draw"] != other["draw"]
 
 
 def test_without_their_own_draws_the_workers_would_draw_alike(dataset, monkeypatch):
     """nnU-Net's workers inherit torch's generator: the reason for OwnDraws, and the fault that the test above tells."""
     monkeypatch.setattr(OwnDraws, "__call__", lambda self, **data: data)
-    draws = first_draws(dataset, monkeypatch)
-    assert len(set(draws)) < len(draws)
+    one, other = first_batches(dataset)
+    assert one["batch"] != other["batch"] and one["draw"] == other["draw"]

@@ -15,7 +15,7 @@ BOTH = pytest.mark.parametrize("cls", [nnUNetTrainerLWIInit, nnUNetTrainerLWISeg
 
 
 @BOTH
-@pytest.mark.parametrize(("cases", "said"), [(1, "1 preprocessed case, fewer than the 5"), (4, "4 preprocessed cases, fewer")])
+@pytest.mark.parametrize(("cases", "said"), [(1, "1 preprocessed case, fewer"), (4, "4 preprocessed cases, fewer")])
 def test_fewer_cases_than_folds(make_dataset, cls, cases, said):
     dataset = make_dataset(cases=cases)
     with pytest.raises(UserError, match=rf"{said}.*train with fold all, or write your own folds to .*splits_final\.json"):
@@ -30,7 +30,7 @@ def test_one_case_and_a_fold_that_the_split_has_not(make_dataset, cls):
     dataset = make_dataset(cases=1)
     split = [{"train": ["case_0"], "val": ["case_0"]}]
     (dataset.preprocessed / NAME / "splits_final.json").write_text(json.dumps(split))
-    with pytest.raises(UserError, match="1 preprocessed case, and .* has no fold 1"):
+    with pytest.raises(UserError, match=r"1 preprocessed case, and .* has no fold 1"):
         dataset.trainer(cls, fold=1)
     assert list(dataset.results.iterdir()) == []
 
