@@ -111,6 +111,13 @@ class MaskGrid:
         return zeroed
 
 
+def count_masked(grid: MaskGrid, masking: MaskingSettings) -> tuple[int, int]:
+    """How many cells of a sample are masked, and out of how many they are drawn; for ``tube``, columns of cells."""
+    cells_d, cells_h, cells_w = grid.cells
+    drawn = cells_h * cells_w * (1 if masking.strategy == "tube" else cells_d)
+    return round(masking.ratio * drawn), drawn
+
+
 def draw_cell_mask(samples: int, grid: MaskGrid, masking: MaskingSettings, generator: torch.Generator) -> Tensor:
     """Draw exactly round(ratio x cells) cells per sample, every set of that size being equally likely.
 
@@ -120,12 +127,11 @@ def draw_cell_mask(samples: int, grid: MaskGrid, masking: MaskingSettings, gener
         (N, cells D, cells H, cells W), bool, True where the volume is zeroed.
     """
     cells_d, cells_h, cells_w = grid.cells
-    drawn_d = 1 if masking.strategy == "tube" else cells_d
-    cells = drawn_d * cells_h * cells_w
+    masked, cells = count_masked(grid, masking)
     noise = torch.rand(samples, cells, generator=generator, device=generator.device)
-    chosen = noise.argsort(dim=1)[:, : round(masking.ratio * cells)]
+    chosen = noise.argsort(dim=1)[:, :masked]
     mask = torch.zeros(samples, cells, dtype=torch.bool, device=noise.device).scatter_(1, chosen, True)
-    return mask.view(samples, drawn_d, cells_h, cells_w).expand(-1, cells_d, -1, -1)
+    return mask.view(samples, -1, cells_h, cells_w).expand(-1, cells_d, -1, -1)
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,18 @@ UNET = "dynamic_network_architectures.architectures.unet"
 REQUIRE_IMPORT = ["conv_op", "norm_op", "dropout_op", "nonlin"]
 
 
-def unet_kwargs(strides: list[list[int]], features: int = 4, residual: bool = False) -> dict[str, Any]:
-    """``arch_kwargs`` of nnU-Net's own networks, with few features."""
+def unet_kwargs(
+    strides: list[list[int]], features: int = 4, residual: bool = False, kernel_sizes: list[list[int]] | None = None
+) -> dict[str, Any]:
+    """``arch_kwargs`` of nnU-Net's own networks, with few features; kernels are flat where the strides are."""
     stages = len(strides)
+    flat_like_strides = [[1 if stride[0] == 1 and stage else 3, 3, 3] for stage, stride in enumerate(strides)]
     blocks = "n_blocks_per_stage" if residual else "n_conv_per_stage"
     return {
         "n_stages": stages,
         "features_per_stage": [features * 2**stage for stage in range(stages)],
         "conv_op": "torch.nn.modules.conv.Conv3d",
-        "kernel_sizes": [[1 if stride[0] == 1 and stage else 3, 3, 3] for stage, stride in enumerate(strides)],
+        "kernel_sizes": kernel_sizes or flat_like_strides,
         "strides": strides,
         blocks: [1] * stages,
         "n_conv_per_stage_decoder": [1] * (stages - 1),

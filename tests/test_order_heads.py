@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nnunetv2_lwi.levels import Level
 from nnunetv2_lwi.order_heads import OrderHeads, pool_slabs
 
 
-def test_pooling_is_the_plain_loop():
-    features = torch.randn(2, 3, 6, 4, 5)
-    pooled = pool_slabs(features, 3)
+@given(slabs=st.integers(1, 6), group=st.integers(1, 4), height=st.integers(1, 5), width=st.integers(1, 5))
+def test_pooling_is_the_plain_loop(slabs, group, height, width):
+    features = torch.randn(2, 3, slabs * group, height, width)
+    pooled = pool_slabs(features, slabs)
+    assert pooled.shape == (2, slabs, 3)
     for n in range(2):
-        for slab in range(3):
+        for slab in range(slabs):
             for e in range(3):
-                assert pooled[n, slab, e] == pytest.approx(features[n, e, 2 * slab : 2 * slab + 2].mean().item(), abs=1e-6)
+                mean = features[n, e, group * slab : group * (slab + 1)].mean().item()
+                assert pooled[n, slab, e] == pytest.approx(mean, abs=1e-6)
 
 
 def test_logits_of_a_position_depend_on_its_slab_alone_at_every_level():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,39 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from tests.networks_for_tests import REQUIRE_IMPORT, UNET, unet_kwargs
 
 NAME = "Dataset999_Tiny"
-PATCH = [8, 16, 16]
+PATCH = (8, 16, 16)
 STRIDES = [[1, 1, 1], [2, 2, 2], [2, 2, 2]]
 CASES = 5
+SHAPE = (12, 19, 17)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the data sets that nnU-Net distinguishes differ in, and the network that is planned for them."""
+
+    channels: int = 1
+    ignore_label: bool = False
+    regions: bool = False
+    """Labels are overlapping regions: "whole" is 1 and 2, "core" is 2."""
+    use_mask_for_norm: bool = False
+    """In the first channel; a second one never has it."""
+    scrambled: bool = False
+    """The same images with other labels and locations."""
+    foreground: bool = True
+    cases: int = CASES
+    shape: tuple[int, int, int] = SHAPE
+    """Of the preprocessed image whose number is 1; the depth of the others is up to 1 less or more."""
+    transpose_forward: tuple[int, int, int] = (0, 1, 2)
+    patch_size: tuple[int, int, int] = PATCH
+    batch_size: int = 2
+    arch_kwargs: dict[str, Any] = field(default_factory=lambda: unet_kwargs(STRIDES))
+    residual: bool = False
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """As in dataset.json."""
+        named = {"whole": [1, 2], "core": 2} if self.regions else {"one": 1, "two": 2}
+        return {"background": 0, **named} | ({"ignore": 3} if self.ignore_label else {})
 
 
 @dataclass(frozen=True)
@@ -47,25 +77,26 @@ def short_settings() -> dict[str, Any]:
     return {"init": dict(step), "seg": dict(step), "iterations_per_epoch": 2, "val_iterations_per_epoch": 1, "seed": 3}
 
 
-def make_plans(channels: int, use_mask_for_norm: bool) -> dict[str, Any]:
-    """What nnU-Net's planner would write, for a small PlainConvUNet."""
+def make_plans(**chosen: Any) -> dict[str, Any]:
+    """What nnU-Net's planner would write for the :class:`Options`."""
+    options = Options(**chosen)
     configuration = {
         "data_identifier": "nnUNetPlans_3d_fullres",
         "preprocessor_name": "DefaultPreprocessor",
-        "batch_size": 2,
-        "patch_size": PATCH,
+        "batch_size": options.batch_size,
+        "patch_size": list(options.patch_size),
         "median_image_size_in_voxels": [12.0, 20.0, 18.0],
         "spacing": [2.0, 1.0, 1.0],
-        "normalization_schemes": ["ZScoreNormalization"] * channels,
-        "use_mask_for_norm": [use_mask_for_norm] * channels,
+        "normalization_schemes": ["ZScoreNormalization", "CTNormalization", "NoNormalization"][: options.channels],
+        "use_mask_for_norm": [options.use_mask_for_norm, False, False][: options.channels],
         **{f"resampling_fn_{kind}": "resample_data_or_seg_to_shape" for kind in ("data", "seg", "probabilities")},
         **{
             f"resampling_fn_{kind}_kwargs": {"is_seg": kind == "seg", "order": 1, "order_z": 0, "force_separate_z": None}
             for kind in ("data", "seg", "probabilities")
         },
         "architecture": {
-            "network_class_name": f"{UNET}.PlainConvUNet",
-            "arch_kwargs": unet_kwargs(STRIDES),
+            "network_class_name": f"{UNET}.{'ResidualEncoderUNet' if options.residual else 'PlainConvUNet'}",
+            "arch_kwargs": options.arch_kwargs,
             "_kw_requires_import": REQUIRE_IMPORT,
         },
         "batch_dice": False,
@@ -73,15 +104,15 @@ def make_plans(channels: int, use_mask_for_norm: bool) -> dict[str, Any]:
     }
     second_stage = {"inherits_from": "3d_fullres", "previous_stage": "3d_lowres"}
     other_spacing = {"inherits_from": "3d_fullres", "spacing": [3.0, 1.0, 1.0]}
-    two_d = {**configuration, "patch_size": PATCH[1:], "spacing": [1.0, 1.0]}
+    two_d = {**configuration, "patch_size": list(options.patch_size[1:]), "spacing": [1.0, 1.0]}
     return {
         "dataset_name": NAME,
         "plans_name": "nnUNetPlans",
         "original_median_spacing_after_transp": [2.0, 1.0, 1.0],
         "original_median_shape_after_transp": [12, 20, 18],
         "image_reader_writer": "SimpleITKIO",
-        "transpose_forward": [0, 1, 2],
-        "transpose_backward": [0, 1, 2],
+        "transpose_forward": list(options.transpose_forward),
+        "transpose_backward": [options.transpose_forward.index(axis) for axis in range(3)],
         "configurations": {
             "3d_fullres": configuration,
             "3d_cascade_fullres": second_stage,
@@ -94,28 +125,28 @@ def make_plans(channels: int, use_mask_for_norm: bool) -> dict[str, Any]:
     }
 
 
-def make_case(number: int, channels: int, ignore_label: bool) -> tuple[np.ndarray, np.ndarray]:
+def make_case(number: int, options: Options) -> tuple[np.ndarray, np.ndarray]:
     """An image (C, D, H, W) whose slices differ along depth, and a segmentation (1, D, H, W) with -1 outside."""
     rng = np.random.default_rng(number)
-    shape = (11 + number % 3, 19, 17)
+    depth, height, width = options.shape
+    shape = (max(1, depth - 1 + number % 3), height, width)
     z, y, x = np.meshgrid(*[np.linspace(-1, 1, edge) for edge in shape], indexing="ij")
-    image = np.stack([np.sin(3 * z + c) + z * y + 0.3 * rng.standard_normal(shape) for c in range(channels)])
+    image = np.stack([np.sin(3 * z + c) + z * y + 0.3 * rng.standard_normal(shape) for c in range(options.channels)])
     segmentation = np.zeros(shape, np.int16)
-    segmentation[(z - 0.3) ** 2 + y**2 + x**2 < 0.3] = 1
-    segmentation[(z + 0.4) ** 2 + (y - 0.2) ** 2 + x**2 < 0.2] = 2
-    if ignore_label:
-        segmentation[:, :6] = 3
+    if options.foreground:
+        segmentation[(z - 0.3) ** 2 + y**2 + x**2 < 0.3] = 1
+        segmentation[(z + 0.4) ** 2 + (y - 0.2) ** 2 + x**2 < 0.2] = 2
+    if options.ignore_label:
+        segmentation[:, : height // 3] = 3
     segmentation[np.abs(x) > 0.8] = -1
     return image.astype(np.float32), segmentation[None]
 
 
-def class_locations(segmentation: np.ndarray, ignore_label: bool) -> dict[Any, np.ndarray]:
+def class_locations(segmentation: np.ndarray, options: Options) -> dict[Any, np.ndarray]:
     """As nnU-Net's preprocessing stores them."""
-    labels: list[Any] = [1, 2]
-    locations = {label: np.argwhere(segmentation == label) for label in labels}
-    if ignore_label:
-        locations[(-1, 0, 1, 2)] = np.argwhere(segmentation != 3)
-    return locations
+    keys: list[Any] = [(1, 2), 2] if options.regions else [1, 2]
+    keys += [(-1, 0, 1, 2)] if options.ignore_label else []
+    return {key: np.argwhere(np.isin(segmentation, key)) for key in keys}
 
 
 def scramble(segmentation: np.ndarray, seed: int = 7) -> np.ndarray:
@@ -124,32 +155,25 @@ def scramble(segmentation: np.ndarray, seed: int = 7) -> np.ndarray:
     return np.where(segmentation < 0, segmentation, random)
 
 
-def write_tiny_dataset(
-    root: Path,
-    *,
-    channels: int = 1,
-    ignore_label: bool = False,
-    use_mask_for_norm: bool = False,
-    scrambled: bool = False,
-) -> TinyDataset:
-    """Write the data set below ``root``; ``scrambled`` gives the same images with other labels and locations."""
+def write_tiny_dataset(root: Path, **chosen: Any) -> TinyDataset:
+    """Write the data set that the :class:`Options` describe below ``root``."""
+    options = Options(**chosen)
     folder = root / "preprocessed" / NAME
-    plans = make_plans(channels, use_mask_for_norm)
-    labels = {"background": 0, "one": 1, "two": 2} | ({"ignore": 3} if ignore_label else {})
+    plans = make_plans(**chosen)
     dataset_json = {
-        "channel_names": {str(c): f"MRI{c}" for c in range(channels)},
-        "labels": labels,
-        "numTraining": CASES,
+        "channel_names": {str(c): f"MRI{c}" for c in range(options.channels)},
+        "labels": options.labels,
+        "numTraining": options.cases,
         "file_ending": ".nii.gz",
-    }
+    } | ({"regions_class_order": [1, 2]} if options.regions else {})
     data_folder = folder / "nnUNetPlans_3d_fullres"
     data_folder.mkdir(parents=True)
     (root / "results").mkdir()
-    for number in range(CASES):
-        image, segmentation = make_case(number, channels, ignore_label)
-        if scrambled:
+    for number in range(options.cases):
+        image, segmentation = make_case(number, options)
+        if options.scrambled:
             segmentation = scramble(segmentation)
-        properties = {"class_locations": class_locations(segmentation, ignore_label), "spacing": [2.0, 1.0, 1.0]}
+        properties = {"class_locations": class_locations(segmentation, options), "spacing": [2.0, 1.0, 1.0]}
         chunks = (1, *image.shape[1:])
         nnUNetDatasetBlosc2.save_case(
             image, segmentation, properties, str(data_folder / f"case_{number}"), chunks, chunks, chunks, chunks

@@ -13,10 +13,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.training.split_file import SPLIT_FILE, read_splits, require_cases
+from nnunetv2_lwi.training.split_file import FOLDS, SPLIT_FILE, read_splits, require_cases
 
 NNUNET_SPLIT_SEED = 12345
-FOLDS = 5
 
 
 @dataclass(frozen=True)

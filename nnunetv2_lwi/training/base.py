@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
@@ -23,6 +24,7 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import lacking_keys, misfits, shortened
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.settings import LWISettings, TrainingSettings
+from nnunetv2_lwi.training.augmentation import require_augmentable, without_benchmarks
 from nnunetv2_lwi.training.build import telling_what_cannot_be_built
 from nnunetv2_lwi.training.cpu_threads import stay_on_own_cores
 from nnunetv2_lwi.training.distributed import mean_over_steps
@@ -35,7 +37,7 @@ from nnunetv2_lwi.training.preconditions import (
     resolve_configuration,
 )
 from nnunetv2_lwi.training.randomness import get_random_state, seed_all, set_random_state
-from nnunetv2_lwi.training.split_file import read_splits, require_cases
+from nnunetv2_lwi.training.split_file import read_splits, require_cases, require_fold
 from nnunetv2_lwi.training.stock_command import require_fitting_weights
 
 KEYS_OF_A_CHECKPOINT = {
@@ -72,7 +74,9 @@ class LWITrainer(nnUNetTrainer):
             stay_on_own_cores()
         resolved = resolve_configuration(plans, configuration)
         self.lwi = LWISettings.from_configuration(resolved.configuration)
+        require_augmentable(resolved.patch_size)
         require_preprocessed(plans["dataset_name"], resolved, plans["plans_name"], configuration)
+        require_fold(Path(str(nnUNet_preprocessed)) / plans["dataset_name"], resolved.data_identifier, fold)
         channels = count_channels(plans, resolved, dataset_json)
         self.digest: Digest = make_digest(resolved.configuration, channels, self.lwi)
         with telling_what_cannot_be_built(resolved):
@@ -86,6 +90,8 @@ class LWITrainer(nnUNetTrainer):
         self.num_iterations_per_epoch = self.lwi.iterations_per_epoch
         self.num_val_iterations_per_epoch = self.lwi.val_iterations_per_epoch
         self.seed = None if self.lwi.seed is None else self.lwi.seed + self.local_rank
+        if self.seed is not None:
+            self.get_training_transforms = without_benchmarks(self.get_training_transforms)  # type: ignore[has-type]
         self.start: dict[str, Any] = {}
         self.resumed_from: str | None = None
         self._built_versions: dict[str, int] = {}

@@ -19,6 +19,7 @@ from nnunetv2_lwi.handover import misfits, shortened
 from nnunetv2_lwi.loss import PretextLoss
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.pretext_network import PretextNetwork
+from nnunetv2_lwi.training.augmentation import OwnDraws
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.build import build_pretext_network
 from nnunetv2_lwi.training.distributed import mean_over_steps
@@ -27,7 +28,7 @@ from nnunetv2_lwi.training.pretext_progress import PretextLogger
 from nnunetv2_lwi.training.pretext_validation import PretextEvaluator, validate_cases, write_progress_picture
 from nnunetv2_lwi.training.provenance import make_provenance
 from nnunetv2_lwi.training.randomness import make_generator
-from nnunetv2_lwi.transformation import Transformation, TransformedBatch
+from nnunetv2_lwi.transformation import Transformation, TransformedBatch, count_masked
 
 PICTURES_IN_A_TRAINING = 20
 
@@ -131,10 +132,18 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.print_to_log_file("No order prediction (lwi.order_weight is 0): nothing is shuffled, there are no heads.")
         grid = self.transformation.grid
         if grid is not None:
+            masking = self.lwi.masking
             self.print_to_log_file(
-                f"Reconstruction: {self.lwi.masking.strategy} masking of {self.lwi.masking.ratio:.0%} of {grid.cells} cells "
-                f"of {grid.cell_size} voxels."
+                f"Reconstruction: {masking.strategy} masking of {masking.ratio:.0%} of {grid.cells} cells of "
+                f"{grid.cell_size} voxels."
             )
+            masked, drawn = count_masked(grid, masking)
+            if masking.ratio > 0 and masked in (0, drawn):
+                self.print_to_log_file(
+                    f"WARNING: {masked} of {drawn} {'columns of cells' if masking.strategy == 'tube' else 'cells'} are "
+                    "masked in every sample, so that there is nothing to fill in from what is around: make "
+                    "lwi.masking.patch_size smaller."
+                )
         else:
             self.print_to_log_file(
                 "No reconstruction (lwi.reconstruction_weight is 0): nothing is masked, the decoder is not trained and "
@@ -159,8 +168,9 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     @staticmethod
     def get_training_transforms(*args: Any, **kwargs: Any) -> ComposeTransforms:
-        """nnU-Net's, on a segmentation without labels."""
-        return without_labels(nnUNetTrainer.get_training_transforms(*args, **kwargs))
+        """nnU-Net's, on a segmentation without labels, drawn differently in every worker of the loader."""
+        transforms = without_labels(nnUNetTrainer.get_training_transforms(*args, **kwargs))
+        return ComposeTransforms([OwnDraws(), *transforms.transforms])
 
     @staticmethod
     def get_validation_transforms(*args: Any, **kwargs: Any) -> ComposeTransforms:

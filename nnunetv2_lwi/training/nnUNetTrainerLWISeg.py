@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nnunetv2.paths import nnUNet_results
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
@@ -124,7 +125,8 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
         nnU-Net gives the lowest output no weight and divides by the sum: with a single output that is 0/0; here it is 1.
         """
-        loss: nn.Module = super()._build_loss()
+        with np.errstate(invalid="ignore"):
+            loss: nn.Module = super()._build_loss()
         if isinstance(loss, DeepSupervisionWrapper):
             own = getattr(self.unwrapped_network, "deep_supervision_weights", None)
             if own is not None:

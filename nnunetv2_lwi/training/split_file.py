@@ -7,11 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import shortened
 from nnunetv2_lwi.settings import is_list_of
 
 SPLIT_FILE = "splits_final.json"
+
+FOLDS = 5
+"""As many as nnU-Net makes where there is no split file."""
 
 Split = Mapping[str, list[str]]
 
@@ -37,6 +42,34 @@ def read_splits(dataset_folder: Path) -> list[Split]:
     return list(splits)
 
 
+def require_fold(dataset_folder: Path, data_identifier: str, fold: int | str) -> None:
+    """Check that the preprocessed cases are enough for the fold.
+
+    Args:
+        dataset_folder: the data set in nnUNet_preprocessed.
+        data_identifier: the folder in it with the preprocessed cases.
+        fold: 0, 1, ... or "all".
+
+    Raises:
+        UserError: the cases cannot be told, or are too few for the split that nnU-Net would make.
+    """
+    folder = dataset_folder / data_identifier
+    cases = _count_cases(folder)
+    if isinstance(fold, str):
+        return
+    splits = read_splits(dataset_folder)
+    if not splits:
+        enough, reason = cases >= FOLDS, f"fewer than the {FOLDS} folds that nnU-Net makes"
+    else:
+        enough = cases > 1 or fold < len(splits)
+        reason = f"and {SPLIT_FILE} has no fold {fold}, for which nnU-Net would draw 80 % of the cases"
+    if not enough:
+        raise UserError(
+            f"The data set has {cases} preprocessed case{'s' * (cases > 1)}, {reason}: train with fold all, or write your "
+            f'own folds to {dataset_folder / SPLIT_FILE}: [{{"train": [CASE, ...], "val": [CASE, ...]}}, ...].'
+        )
+
+
 def require_cases(train: Sequence[str], val: Sequence[str], available: Iterable[str], folder: str) -> None:
     """Raises:
     UserError: a fold is without cases, or names some that are not preprocessed.
@@ -58,3 +91,14 @@ def _is_split(value: Any) -> bool:
 
 def _is_case(value: Any) -> bool:
     return isinstance(value, str)
+
+
+def _count_cases(folder: Path) -> int:
+    try:
+        cases = infer_dataset_class(str(folder)).get_identifiers(str(folder))
+    except (AssertionError, KeyError) as error:
+        raise UserError(
+            f"{folder} must hold preprocessed cases of one format and nothing else, as nnU-Net tells the format by the "
+            "files' endings: remove what nnUNetv2_preprocess did not write, or run it again."
+        ) from error
+    return len(cases)

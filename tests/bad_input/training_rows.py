@@ -7,14 +7,14 @@ import torch
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
 from tests.bad_input.table import Act, Init, Seg, World, row
-from tests.tiny_dataset import make_case
+from tests.tiny_dataset import Options, make_case
 
 RANDOM = {"epochs": 2, "start": "random"}
 
 
 def spoil(world: World, voxel: float, case: int = 0) -> None:
     """One voxel in the middle of a preprocessed case, which every patch of the tiny data set covers."""
-    image, segmentation = make_case(case, 1, ignore_label=False)
+    image, segmentation = make_case(case, Options())
     image[0, 5, 9, 8] = voxel
     path = world.cases / f"case_{case}"
     properties = nnUNetDatasetBlosc2(str(world.cases)).load_case(path.name)[3]

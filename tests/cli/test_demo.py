@@ -77,7 +77,7 @@ def commands(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         done.append(stage.name)
         if stage.name == "plan":
             demo.preprocessed.mkdir()
-            (demo.preprocessed / "nnUNetPlans.json").write_text(json.dumps(make_plans(1, False)))
+            (demo.preprocessed / "nnUNetPlans.json").write_text(json.dumps(make_plans()))
             (demo.preprocessed / "dataset.json").write_text(json.dumps({"labels": LABELS}))
         folder = {"step2": demo.fold(STEP2_TRAINER) / "validation", "evaluate": demo.predictions}.get(stage.name)
         if folder is not None:
@@ -213,7 +213,7 @@ def test_the_plans_are_the_demo_s_own_and_everything_else_is_nnunet_s(output, co
     start(output)
     folder = output / "nnUNet_preprocessed" / "Dataset001_Phantom"
     ours, theirs = (json.loads((folder / f"{name}.json").read_text()) for name in (DEMO_PLANS, "nnUNetPlans"))
-    assert ours["plans_name"] == DEMO_PLANS and theirs == json.loads(json.dumps(make_plans(1, False)))
+    assert ours["plans_name"] == DEMO_PLANS and theirs == json.loads(json.dumps(make_plans()))
     assert list(ours["configurations"]) == ["3d_fullres"]
     changed = {"patch_size", "batch_size", "architecture", "lwi"}
     ours, theirs = (plans["configurations"]["3d_fullres"] for plans in (ours, theirs))
@@ -230,7 +230,7 @@ def test_the_small_network_can_be_built_and_takes_the_patch(patch_size, spacing)
     from nnunetv2_lwi.settings import LWISettings
     from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 
-    plans = make_plans(1, False)
+    plans = make_plans()
     plans["configurations"]["3d_fullres"] |= {"patch_size": patch_size, "spacing": spacing}
     manager = PlansManager(json.loads(json.dumps(demo_plans(plans))))
     configuration = manager.get_configuration("3d_fullres")
@@ -245,7 +245,7 @@ def test_the_small_network_can_be_built_and_takes_the_patch(patch_size, spacing)
 
 
 def test_a_data_set_without_3d_plans_is_refused():
-    plans = make_plans(1, False)
+    plans = make_plans()
     del plans["configurations"]["3d_fullres"]
     with pytest.raises(UserError, match="planned no 3d_fullres"):
         demo_plans(plans)

@@ -71,7 +71,7 @@ def test_the_checkpoint_is_plain_and_is_nnunets(dataset):
         {},
         {"ignore_label": True},
         {"use_mask_for_norm": True},
-        {"channels": 2, "ignore_label": True, "use_mask_for_norm": True},
+        {"channels": 2, "ignore_label": True, "use_mask_for_norm": True, "regions": True},
     ],
     ids=str,
 )
@@ -198,6 +198,24 @@ def test_the_folder_that_nnunet_searches_holds_both_trainers(monkeypatch):
         )
         assert found.__module__ == f"nnunetv2_lwi.training.{name}"
     assert Path(folder).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("masking", "warned"),
+    [
+        ({"ratio": 0.4, "patch_size": [4, 8, 8]}, None),
+        ({"ratio": 0.0}, None),
+        ({"ratio": 0.2}, "WARNING: 0 of 2 cells are masked in every sample"),
+        ({"ratio": 0.8}, "WARNING: 2 of 2 cells are masked in every sample"),
+        ({"ratio": 0.4, "strategy": "tube"}, "WARNING: 0 of 1 columns of cells are masked in every sample"),
+    ],
+    ids=str,
+)
+def test_a_mask_of_nothing_or_all_is_warned_of(dataset, masking, warned):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, masking=masking)
+    trainer.initialize()
+    log = Path(trainer.log_file).read_text()
+    assert warned in log if warned else "WARNING" not in log
 
 
 def test_validation_can_be_run_alone(dataset):
