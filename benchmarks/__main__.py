@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.networks import compare_networks
 from benchmarks.report import describe_machine, write_report
 from benchmarks.steps import compare_memory, compare_steps, prepare
 from benchmarks.transformation import compare_transformation
@@ -30,6 +31,7 @@ def main() -> None:
     prepare(folders)
     with open(arguments.output / "nnunet.log", "w") as log, contextlib.redirect_stdout(log):
         comparisons = compare_transformation(device) + compare_memory(device) + compare_steps(device)
+        comparisons += compare_networks(device)
     left_out = [] if device.type == "cuda" else ["everything on a GPU: this machine has none, or -device cpu was given"]
     print(write_report(arguments.output, describe_machine(device), comparisons, left_out))
     print(f"Written to {arguments.output}/benchmark.json and benchmark.md")

@@ -14,7 +14,7 @@ import torch
 
 from benchmarks.measure import Comparison
 
-PACKAGES = ("nnunetv2_lwi", "nnunetv2", "torch", "batchgeneratorsv2", "dynamic-network-architectures")
+PACKAGES = ("nnunetv2_lwi", "nnunetv2", "torch", "batchgeneratorsv2", "dynamic-network-architectures", "monai")
 
 
 def describe_machine(device: torch.device) -> dict[str, object]:

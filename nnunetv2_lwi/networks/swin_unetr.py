@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from torch import Tensor, nn
 
-from nnunetv2_lwi.networks.monai_blocks import RESIDUAL_3D, require_monai
+from nnunetv2_lwi.networks.monai_blocks import UpPath, require_monai, skip_block
 from nnunetv2_lwi.networks.patch_size import check_patch_size
 from nnunetv2_lwi.networks.protocol import Decoder, EncoderDecoder, refuse_deep_supervision
 
@@ -94,21 +93,12 @@ class SwinUNETRDecoder(Decoder):
     """
 
     def __init__(self, input_channels: int, num_classes: int, feature_size: int) -> None:
-        from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrUpBlock
-
         super().__init__([nn.Conv3d(feature_size, num_classes, kernel_size=1)])
-
-        def skip_block(in_channels: int, out_channels: int) -> nn.Module:
-            return UnetrBasicBlock(in_channels=in_channels, out_channels=out_channels, stride=1, **RESIDUAL_3D)
-
         widths = [feature_size * 2**level for level in range(5)]
         self.image_block = skip_block(input_channels, feature_size)
         self.skip_blocks = nn.ModuleList(skip_block(width, width) for width in widths[:3])
         self.bottleneck_block = skip_block(widths[4], widths[4])
-        self.up_blocks = nn.ModuleList(
-            UnetrUpBlock(in_channels=below, out_channels=above, upsample_kernel_size=2, **RESIDUAL_3D)
-            for below, above in pairwise([*reversed(widths), feature_size])
-        )
+        self.up_blocks = UpPath([*reversed(widths), feature_size])
 
     def decode(self, features: list[Tensor]) -> list[Tensor]:
         image, *hidden, sixteenth, bottleneck = features
@@ -117,10 +107,7 @@ class SwinUNETRDecoder(Decoder):
             *(b(h) for b, h in zip(self.skip_blocks, hidden, strict=True)),
             sixteenth,
         ]
-        z = self.bottleneck_block(bottleneck)
-        for up_block, skip in zip(self.up_blocks, reversed(skips), strict=True):
-            z = up_block(z, skip)
-        return [z]
+        return [self.up_blocks(self.bottleneck_block(bottleneck), skips)]
 
 
 def check_input(size: Sequence[int]) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 
 from torch import Tensor, nn
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.networks.monai_blocks import RESIDUAL_3D, require_monai
+from nnunetv2_lwi.networks.monai_blocks import RESIDUAL_3D, UpPath, require_monai, skip_block
 from nnunetv2_lwi.networks.patch_size import Size, check_input_size, check_patch_size
 from nnunetv2_lwi.networks.protocol import Decoder, EncoderDecoder, refuse_deep_supervision, tokens_to_grid
 
@@ -103,10 +102,10 @@ class UNETRDecoder(Decoder):
     """Each hidden state is upsampled to its level and joined with what comes from below (section 3.2)."""
 
     def __init__(self, input_channels: int, num_classes: int, hidden_size: int, feature_size: int) -> None:
-        from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
+        from monai.networks.blocks.unetr_block import UnetrPrUpBlock
 
         super().__init__([nn.Conv3d(feature_size, num_classes, kernel_size=1)])
-        self.image_block = UnetrBasicBlock(in_channels=input_channels, out_channels=feature_size, stride=1, **RESIDUAL_3D)
+        self.image_block = skip_block(input_channels, feature_size)
         self.hidden_blocks = nn.ModuleList(
             UnetrPrUpBlock(
                 in_channels=hidden_size,
@@ -119,18 +118,12 @@ class UNETRDecoder(Decoder):
             )
             for level in (1, 2, 3)
         )
-        widths = [hidden_size, *(feature_size * 2**level for level in (3, 2, 1, 0))]
-        self.up_blocks = nn.ModuleList(
-            UnetrUpBlock(in_channels=below, out_channels=above, upsample_kernel_size=2, **RESIDUAL_3D)
-            for below, above in pairwise(widths)
-        )
+        self.up_blocks = UpPath([hidden_size, *(feature_size * 2**level for level in (3, 2, 1, 0))])
 
     def decode(self, features: list[Tensor]) -> list[Tensor]:
-        image, *hidden, z = features
+        image, *hidden, output = features
         skips = [self.image_block(image), *(b(h) for b, h in zip(self.hidden_blocks, hidden, strict=True))]
-        for up_block, skip in zip(self.up_blocks, reversed(skips), strict=True):
-            z = up_block(z, skip)
-        return [z]
+        return [self.up_blocks(output, skips)]
 
 
 def hidden_layers(num_layers: int) -> tuple[int, int, int]:
