@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.pretext_network import PretextOutput
 from nnunetv2_lwi.settings import LWISettings
 from nnunetv2_lwi.transformation import TransformedBatch
@@ -32,7 +33,16 @@ def order_accuracy(logits: Tensor, order: Tensor) -> Tensor:
 
 
 def reconstruction_loss(reconstruction: Tensor, shuffled: Tensor) -> Tensor:
-    """Mean squared error to X' over all voxels, masked or not; both (N, C, D, H, W)."""
+    """Mean squared error to X' over all voxels, masked or not; both (N, C, D, H, W).
+
+    Raises:
+        UserError: the shapes differ, which torch would spread over each other where they allow it.
+    """
+    if reconstruction.shape != shuffled.shape:
+        raise UserError(
+            f"The network's reconstruction has the shape {list(reconstruction.shape[1:])} and the image "
+            f"{list(shuffled.shape[1:])}: a network must give num_classes channels at full resolution."
+        )
     return functional.mse_loss(reconstruction.float(), shuffled)
 
 

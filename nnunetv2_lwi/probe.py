@@ -1,6 +1,7 @@
 """What a network does to shapes and gradients, found on torch's meta device: nothing is computed, no memory is filled.
 
-A network that cannot run there (one that reads a tensor's values, say) is run for real, once, where it is.
+A network that cannot run there (one that reads a tensor's values, say) is run for real, once, where it is; one that
+was built on the meta device has no weights to run with, and the error of the attempt is raised.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ def _run(module: nn.Module, shape: tuple[int, ...]) -> tuple[Any, dict[str, Tens
     buffers = {name: torch.empty_like(buffer, device="meta") for name, buffer in module.named_buffers()}
     try:
         return _call_with(module, parameters | buffers, torch.zeros(shape, device="meta")), parameters
-    except (NotImplementedError, RuntimeError):
+    except RuntimeError:
+        if any(parameter.is_meta for parameter in module.parameters()):
+            raise
         return _run_for_real(module, shape)
 
 

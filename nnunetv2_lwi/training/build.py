@@ -22,10 +22,19 @@ def supports_deep_supervision(configuration: ConfigurationManager) -> bool:
 
 
 def output_scales(network: nn.Module, configuration: ConfigurationManager) -> list[list[float]]:
-    """Edges of each output under deep supervision over the patch's: the network's own, else nnU-Net's from the strides."""
+    """Edges of each output under deep supervision over the patch's: the network's own, else nnU-Net's from the strides.
+
+    Raises:
+        UserError: neither is there.
+    """
     own = getattr(network, "deep_supervision_scales", None)
     if own is not None:
         return [list(scale) for scale in own]
+    if "strides" not in configuration.network_arch_init_kwargs:
+        raise UserError(
+            f"{type(network).__name__} names no deep_supervision_scales, and the plan's arch_kwargs no strides to take them "
+            "from: if it has one output only, set supports_deep_supervision = False in its class."
+        )
     scales: list[list[float]] = (1 / np.cumprod(configuration.pool_op_kernel_sizes, axis=0)).tolist()
     return scales[:-1]
 

@@ -10,6 +10,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover import misfits, shortened
 from nnunetv2_lwi.loss import PretextLoss
 from nnunetv2_lwi.pretext_network import PretextNetwork
 from nnunetv2_lwi.probe import run_on_shapes
@@ -29,7 +30,8 @@ def try_plan(plans: dict[str, Any], configuration: str, dataset_json: dict[str, 
     """Step 1's losses on one sample of noise, by name, and ``slabs``, B; step 2's outputs are checked by their shapes.
 
     Raises:
-        UserError: settings, network, patch or B are not possible, a loss is not finite, or step 2's outputs do not fit.
+        UserError: settings, network, patch or B are not possible, a loss is not finite, step 2's outputs are not
+            what its loss takes, or step 1's weights do not fit step 2.
     """
     resolved = resolve_configuration(plans, configuration)
     settings = LWISettings.from_configuration(resolved.configuration)
@@ -39,7 +41,8 @@ def try_plan(plans: dict[str, Any], configuration: str, dataset_json: dict[str, 
     with telling_what_cannot_be_built(resolved):
         pretext = build_pretext_network(resolved, channels, settings)
         losses = _losses_on_noise(pretext, settings, channels, resolved.patch_size)
-        problem = _misfit_of_step2(resolved, channels, classes)
+        network, outputs = _run_step2(resolved, channels, classes)
+        problem = _misfit_of_outputs(network, outputs, resolved, classes) or _misfit_of_hand_over(pretext, network)
     broken = [key for key, value in losses.items() if not isfinite(value)]
     if broken:
         raise UserError(f"{name} gives no finite {', '.join(broken)} on noise: its architecture in this plan cannot train.")
@@ -61,18 +64,47 @@ def _losses_on_noise(
     return {name: value.item() for name, value in loss(pretext.eval()(batch.masked), batch).items()}
 
 
-def _misfit_of_step2(configuration: ConfigurationManager, channels: int, classes: int) -> str | None:
-    """What is wrong with the outputs of step 2's network, or None; nothing is computed."""
+def _run_step2(configuration: ConfigurationManager, channels: int, classes: int) -> tuple[nn.Module, Any]:
+    """Step 2's network and its outputs on a batch of patches, computed only where shapes alone do not do."""
     network = build_on_meta(configuration.configuration, channels, classes)
-    outputs = run_on_shapes(network, channels, configuration.patch_size)
+    try:
+        return network, _outputs_of_step2(network, configuration, channels)
+    except RuntimeError:
+        network = build_network(configuration, channels, classes)
+        return network, _outputs_of_step2(network, configuration, channels)
+
+
+def _outputs_of_step2(network: nn.Module, configuration: ConfigurationManager, channels: int) -> Any:
+    """With deep supervision switched as nnU-Net does before it trains."""
+    network.decoder.deep_supervision = supports_deep_supervision(configuration)  # type: ignore[union-attr,assignment]
+    return run_on_shapes(network, channels, configuration.patch_size)
+
+
+def _misfit_of_outputs(network: nn.Module, outputs: Any, configuration: ConfigurationManager, classes: int) -> str | None:
+    """Why nnUNetTrainerLWISeg's loss would not take the outputs; nnU-Net compares as many as there are, in silence."""
     deep_supervision = supports_deep_supervision(configuration)
     if isinstance(outputs, (list, tuple)) != deep_supervision:
-        return f"it gives {'one output' if deep_supervision else 'a list'}, against what its supports_deep_supervision says"
+        if deep_supervision:
+            return "it gives no list of outputs under deep supervision: set supports_deep_supervision = False in its class"
+        return "it gives a list of outputs with decoder.deep_supervision = False"
     scales = output_scales(network, configuration) if deep_supervision else [[1.0, 1.0, 1.0]]
-    shapes = [[round(edge * f) for edge, f in zip(configuration.patch_size, scale, strict=True)] for scale in scales]
-    expected = [[classes, *shape] for shape in shapes]
+    weights = getattr(network, "deep_supervision_weights", scales) if deep_supervision else scales
+    if len(weights) != len(scales):
+        return f"it has {len(weights)} deep_supervision_weights for {len(scales)} outputs"
+    patch = configuration.patch_size
+    expected = [[classes, *(round(edge * part) for edge, part in zip(patch, scale, strict=True))] for scale in scales]
     given = [list(output.shape[1:]) for output in (outputs if deep_supervision else [outputs])]
-    return None if given == expected else f"its outputs should have the shapes {expected} and have {given}"
+    if given == expected:
+        return None
+    return f"its outputs (channels, depth, height, width; full resolution first) must be {expected} and are {given}"
+
+
+def _misfit_of_hand_over(pretext: PretextNetwork, network: nn.Module) -> str | None:
+    """Which weights besides the output layers differ between the steps."""
+    differing = misfits(pretext.state_dict(), network)
+    if not differing:
+        return None
+    return f"only decoder.seg_layers may depend on the number of classes, but of step 1's weights {shortened(differing)}"
 
 
 def build_on_meta(configuration: dict[str, Any], channels: int, classes: int) -> nn.Module:
