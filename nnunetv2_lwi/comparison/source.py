@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nnunetv2.evaluation.evaluate_predictions import label_or_region_to_key
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
+from nnunetv2_lwi.dice import keys_by_name
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.split_file import FOLDS, SPLIT_FILE, read_splits, require_cases
 
@@ -54,8 +56,8 @@ class Source:
         """The name of each foreground label or region, by its key in nnU-Net's summary.json."""
         manager = self.label_manager
         foreground = manager.foreground_regions if manager.has_regions else manager.foreground_labels
-        names = {_key(value): name for name, value in self.dataset_json["labels"].items()}
-        return {_key(label): names.get(_key(label), _key(label)) for label in foreground}
+        summary = {"mean": {label_or_region_to_key(label): None for label in foreground}}
+        return {key: name for name, key in keys_by_name(summary, self.dataset_json["labels"]).items()}
 
     def split(self, configuration: dict[str, Any], fold: int) -> tuple[list[str], list[str]]:
         """Training and validation cases: the user's ``splits_final.json``, or what nnU-Net would write there.
@@ -97,8 +99,3 @@ class Source:
         return LabelledImages(
             {case: [str(path) for path in images[case]] for case in complete}, {case: str(labels[case]) for case in complete}
         )
-
-
-def _key(label: int | list[int] | tuple[int, ...]) -> str:
-    """As nnU-Net writes a label or region into summary.json."""
-    return str(tuple(label)) if isinstance(label, (list, tuple)) else str(label)

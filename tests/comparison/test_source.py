@@ -1,0 +1,49 @@
+"""What is read of the user's data set."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from nnunetv2.utilities.crossval_split import generate_crossval_split
+
+from nnunetv2_lwi.errors import UserError
+
+
+def test_names_of_labels_and_of_regions(source):
+    assert source.class_names() == {"1": "one", "2": "two"}
+    labels = {"background": 0, "whole": [1, 2], "core": [2]}
+    regions = replace(source, dataset_json=source.dataset_json | {"labels": labels, "regions_class_order": [1, 2]})
+    assert set(regions.class_names().values()) == {"whole", "core"}
+    assert regions.class_names()["(1, 2)"] == "whole"
+
+
+def test_the_split_is_nnunets_and_is_not_written(source):
+    configuration = source.plans["configurations"]["3d_fullres"]
+    expected = generate_crossval_split([f"case_{i}" for i in range(5)], seed=12345, n_splits=5)
+    for fold in range(5):
+        assert source.split(configuration, fold) == (list(expected[fold]["train"]), list(expected[fold]["val"]))
+    assert not (source.preprocessed / "splits_final.json").exists()
+
+
+def test_the_users_split_comes_first(source):
+    configuration = source.plans["configurations"]["3d_fullres"]
+    split = {"train": ["case_3", "case_1"], "val": ["case_0"]}
+    (source.preprocessed / "splits_final.json").write_text(json.dumps([split]))
+    assert source.split(configuration, 0) == (["case_3", "case_1"], ["case_0"])
+    with pytest.raises(UserError, match="has 1 folds, 0 to 0"):
+        source.split(configuration, 1)
+
+
+def test_test_images_are_those_with_every_channel_and_a_label(source, tmp_path):
+    raw = tmp_path / "raw"
+    for name in ("imagesTs/a_0000", "imagesTs/b_0000", "imagesTs/c_0000", "labelsTs/a", "labelsTs/b", "labelsTs/d"):
+        path = raw / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    found = replace(source, raw=raw).test_images()
+    assert list(found.images) == ["a", "b"] and found.labels["b"] == str(raw / "labelsTs" / "b.nii.gz")
+    assert replace(source, raw=tmp_path).test_images() is None and source.test_images() is None
+    assert np.array_equal(found.images["a"], [str(raw / "imagesTs" / "a_0000.nii.gz")])
