@@ -86,10 +86,10 @@ def test_there_is_no_report_before_there_is_a_result(output):
 def test_a_whole_comparison_that_is_killed_and_goes_on(tmp_path):
     """On a phantom, through nnU-Net's commands: three arms, one seed."""
     folders = {name: tmp_path / name for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
-    environment = nnunet_environment(**folders, nnUNet_def_n_proc="2", nnUNet_n_proc_DA="0", nnUNet_compile="f")
+    environment = nnunet_environment(**folders, nnUNet_def_n_proc="2", nnUNet_n_proc_DA="1", nnUNet_compile="f")
     dataset = folders["nnUNet_raw"] / "Dataset005_Phantom"
     write_phantom(dataset, cases=6, test_cases=2)
-    planning = stock_command("nnUNetv2_plan_and_preprocess", "-d", "5", "-c", "3d_fullres", "-np", "1", "-npfp", "1")
+    planning = stock_command("nnUNetv2_plan_and_preprocess", "-d", "5", "-c", "3d_fullres", "-np", "2", "-npfp", "2")
     subprocess.run(planning, env=environment, check=True, stdout=subprocess.DEVNULL)
     before = sorted(path for folder in folders.values() for path in folder.rglob("*"))
 
