@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from json import JSONDecodeError
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -16,11 +17,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, autocast, nn
 from torch._dynamo import OptimizedModule
 
-from nnunetv2_lwi.checkpoint import LWI_KEY, on_cpu, read_checkpoint, write_checkpoint
+from nnunetv2_lwi.checkpoint import LWI_KEY, on_cpu, read_checkpoint, remove_partial_checkpoints, write_checkpoint
 from nnunetv2_lwi.digest import Digest, differing_keys, make_digest
+from nnunetv2_lwi.disk import WRITE_REFUSALS, require_writable, writing_failed
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import misfits, shortened
-from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.names import STEP1_TRAINER, output_folder
 from nnunetv2_lwi.settings import LWISettings, TrainingSettings
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
@@ -58,6 +60,8 @@ class LWITrainer(nnUNetTrainer):
         resolved = resolve_configuration(plans, configuration)
         self.lwi = LWISettings.from_configuration(resolved.configuration)
         require_preprocessed(plans["dataset_name"], resolved, plans["plans_name"], configuration)
+        trainer = self.__class__.__name__
+        require_writable(output_folder(trainer, plans["dataset_name"], plans["plans_name"], configuration, fold))
         channels = determine_num_input_channels(PlansManager(plans), resolved, dataset_json)
         self.digest: Digest = make_digest(resolved.configuration, channels, self.lwi)
         self.check_network(resolved, channels)
@@ -112,12 +116,37 @@ class LWITrainer(nnUNetTrainer):
         return self._versions() != self._built_versions
 
     def do_split(self) -> tuple[list[str], list[str]]:
-        """nnU-Net's split, remembered for the checkpoint."""
-        self.train_cases, self.val_cases = super().do_split()
+        """nnU-Net's split, remembered for the checkpoint.
+
+        Raises:
+            UserError: its file is no JSON, as after a kill while nnU-Net wrote it.
+        """
+        try:
+            self.train_cases, self.val_cases = super().do_split()
+        except JSONDecodeError as error:
+            path = Path(self.preprocessed_dataset_folder_base) / "splits_final.json"
+            raise UserError(
+                f"{path} cannot be read ({error}). If you did not write it, remove it: nnU-Net makes the same one again."
+            ) from error
         return self.train_cases, self.val_cases
+
+    def run_training(self) -> None:
+        """nnU-Net's.
+
+        Raises:
+            UserError: a disk is full or does not take what is to be written; the checkpoints that stand are whole.
+        """
+        try:
+            super().run_training()
+        except OSError as error:
+            if error.errno not in WRITE_REFUSALS:
+                raise
+            raise writing_failed(error, error.filename or self.output_folder) from error
 
     def on_train_start(self) -> None:
         """nnU-Net's start of a training; a resumed one then goes on with the random states it stopped with."""
+        if self.local_rank == 0:
+            remove_partial_checkpoints(self.output_folder)
         super().on_train_start()
         if self._resume_random_state is not None:
             self.restore_random_state(self._resume_random_state)
@@ -170,9 +199,18 @@ class LWITrainer(nnUNetTrainer):
                     f"lwi.{self.step}.gradient_clip, or look for NaN or infinite voxels in the data."
                 )
 
-    def latest_is_due(self) -> bool:
-        """Whether it is time for another ``checkpoint_latest``."""
-        return monotonic() - self._last_checkpoint_at >= SECONDS_BETWEEN_CHECKPOINTS
+    def save_latest_if_due(self) -> None:
+        """Write ``checkpoint_latest`` if it is time; the last thing of an epoch, after ``current_epoch`` went on.
+
+        It comes after ``checkpoint_best``: the other way round, a run killed between the two would go on after an epoch
+        whose weights, the best so far, are in no file.
+        """
+        if monotonic() - self._last_checkpoint_at < SECONDS_BETWEEN_CHECKPOINTS or self.current_epoch == self.num_epochs:
+            return
+        self.current_epoch -= 1  # save_checkpoint, as nnU-Net's, expects the epoch that ended
+        self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
+        self.current_epoch += 1
+        self._last_checkpoint_at = monotonic()
 
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint: nnU-Net's keys, and ours under ``lwi``; plain values and CPU tensors only."""
@@ -196,8 +234,6 @@ class LWITrainer(nnUNetTrainer):
             },
             filename,
         )
-        if Path(filename).name == "checkpoint_latest.pth":
-            self._last_checkpoint_at = monotonic()
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint."""
