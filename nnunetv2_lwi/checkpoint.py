@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy._core import multiarray
 
+from nnunetv2_lwi.disk import disk_error_behind, writing_failed
 from nnunetv2_lwi.errors import UserError
 
 LWI_KEY = "lwi"
@@ -29,20 +30,39 @@ _NUMPY_SCALARS: list[Any] = [multiarray.scalar, np.dtype, *(type(np.dtype(code))
 """What nnU-Net's own checkpoints need beyond tensors and plain values."""
 
 
+IN_ORDER_OF_RESUMING = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
+"""Which checkpoint of a folder nnU-Net's ``--c`` goes on from: the first that is there."""
+
+
 def write_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a checkpoint, made plain, so that at any moment the old one or the new one is whole."""
+    """Write a checkpoint, made plain, so that at any moment the old one or the new one is whole.
+
+    Raises:
+        UserError: the disk is full or does not take the file; the old checkpoint stands and no part of the new one.
+    """
     path = Path(path)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = None
     try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
         with os.fdopen(handle, "wb") as file:
             torch.save(plain(checkpoint), file)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        refusal = disk_error_behind(error)
+        if refusal is None:
+            raise
+        raise writing_failed(refusal, path) from error
+
+
+def remove_partial_checkpoints(folder: str | os.PathLike[str]) -> None:
+    """Remove what a killed :func:`write_checkpoint` left in a folder."""
+    for partial in Path(folder).glob(".checkpoint_*.pth.*.tmp"):
+        partial.unlink(missing_ok=True)
 
 
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -59,9 +79,7 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
             warnings.simplefilter("ignore")
             checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise UserError(
-            f"{path} cannot be read as a checkpoint, {_reason(error)}. Use another one, or train again."
-        ) from error
+        raise UserError(f"{path} cannot be read as a checkpoint, {_reason(error)}. {_way_on(path)}") from error
     if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint.get("network_weights")):
         raise UserError(f"{path} is not a checkpoint of nnU-Net: it holds no network_weights. Use another one.")
     return checkpoint
@@ -105,6 +123,13 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, PermissionError):
         return "for you are not allowed to read it"
     return "for it is cut short or no checkpoint at all"
+
+
+def _way_on(path: Path) -> str:
+    others = [name for name in IN_ORDER_OF_RESUMING if name != path.name and (path.parent / name).is_file()]
+    if path.name not in IN_ORDER_OF_RESUMING or not others:
+        return "Use another one, or train again."
+    return f"Move it away and train with --c, which then goes on from {others[0]} beside it."
 
 
 def _umask() -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+PREFIX = "nnunetv2_lwi: "
+"""Before every message, so that it can be told from nnU-Net's lines."""
+
 
 class UserError(SystemExit):
     """A mistake that the user can mend; the message says what is wrong and what to do.
@@ -11,9 +14,14 @@ class UserError(SystemExit):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(f"nnunetv2_lwi: {' '.join(message.split())}")
+        super().__init__(f"{PREFIX}{' '.join(message.split())}")
 
     @property
     def message(self) -> str:
         """The text as printed."""
         return str(self.code)
+
+    @property
+    def reason(self) -> str:
+        """The text without the prefix, for a line that has others."""
+        return self.message.removeprefix(PREFIX)

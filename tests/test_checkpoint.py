@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnunetv2_lwi.checkpoint import plain, read_checkpoint, write_checkpoint
+from nnunetv2_lwi.checkpoint import plain, read_checkpoint, remove_partial_checkpoints, write_checkpoint
 from nnunetv2_lwi.errors import UserError
 
 WEIGHTS = {"network_weights": {"a": torch.ones(2)}}
@@ -48,10 +48,47 @@ def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(tmp_path,
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", fill_the_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(UserError, match=f"{path} could not be written: No space left on device; {tmp_path} has .* MiB free"):
         write_checkpoint({"network_weights": {}}, path)
     assert path.read_bytes() == before
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pth"]
+
+
+def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path, monkeypatch):
+    def fail(content, file):
+        raise RuntimeError("no tensor")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError, match="no tensor"):
+        write_checkpoint(WEIGHTS, tmp_path / "checkpoint.pth")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
+    kept = ["checkpoint_latest.pth", "checkpoint_best.pth", ".checkpoint_mine.tmp"]
+    for name in (*kept, ".checkpoint_latest.pth.a1_b2.tmp", ".checkpoint_final.pth.xyz.tmp"):
+        (tmp_path / name).touch()
+    remove_partial_checkpoints(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+@pytest.mark.parametrize(
+    ("broken", "others", "words"),
+    [
+        ("latest", ["best"], "Move it away and train with --c, which then goes on from checkpoint_best.pth beside it."),
+        ("final", ["best", "latest"], "goes on from checkpoint_latest.pth beside it."),
+        ("latest", [], "Use another one, or train again."),
+        ("mine", ["best"], "Use another one, or train again."),
+    ],
+)
+def test_a_broken_checkpoint_is_told_with_the_way_on(tmp_path, broken, others, words):
+    for kind in others:
+        write_checkpoint(WEIGHTS, tmp_path / f"checkpoint_{kind}.pth")
+    path = tmp_path / f"checkpoint_{broken}.pth"
+    path.write_bytes(b"PK")
+    with pytest.raises(UserError) as error:
+        read_checkpoint(path)
+    assert f"{path} cannot be read as a checkpoint" in error.value.message and error.value.message.endswith(words)
 
 
 def test_plain_keeps_tensors_and_nesting():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import output_folder
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,7 @@ class Target:
 
     def output_folder(self, trainer: str) -> Path:
         """Where a trainer writes for this target."""
-        from nnunetv2.paths import nnUNet_results
-
-        model = f"{trainer}__{self.plans_name}__{self.configuration}"
-        return Path(str(nnUNet_results)) / self.dataset_name / model / f"fold_{self.fold}"
+        return output_folder(trainer, self.dataset_name, self.plans_name, self.configuration, self.fold)
 
 
 def parse_fold(text: str) -> int | str:

@@ -88,8 +88,8 @@ class WorkList:
         try:
             self.execute(place)
         except UserError as error:
-            self.failures[name] = str(error)
-            self.say(f"FAILED: {name}: {error}")
+            self.failures[name] = error.reason
+            self.say(f"FAILED: {name}: {error.reason}")
             return
         self._speed.append(place.training.iterations / (time.monotonic() - started))
 

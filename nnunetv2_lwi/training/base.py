@@ -18,11 +18,20 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, autocast, nn
 from torch._dynamo import OptimizedModule
 
-from nnunetv2_lwi.checkpoint import FORMAT, LWI_KEY, on_cpu, read_checkpoint, require_format, write_checkpoint
+from nnunetv2_lwi.checkpoint import (
+    FORMAT,
+    LWI_KEY,
+    on_cpu,
+    read_checkpoint,
+    remove_partial_checkpoints,
+    require_format,
+    write_checkpoint,
+)
 from nnunetv2_lwi.digest import Digest, differing_keys, make_digest
+from nnunetv2_lwi.disk import WRITE_REFUSALS, require_writable, writing_failed
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import lacking_keys, misfits, shortened
-from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.names import STEP1_TRAINER, output_folder
 from nnunetv2_lwi.settings import LWISettings, TrainingSettings
 from nnunetv2_lwi.training.augmentation import require_augmentable, without_benchmarks
 from nnunetv2_lwi.training.build import telling_what_cannot_be_built
@@ -77,6 +86,8 @@ class LWITrainer(nnUNetTrainer):
         require_augmentable(resolved.patch_size)
         require_preprocessed(plans["dataset_name"], resolved, plans["plans_name"], configuration)
         require_fold(Path(str(nnUNet_preprocessed)) / plans["dataset_name"], resolved.data_identifier, fold)
+        trainer = self.__class__.__name__
+        require_writable(output_folder(trainer, plans["dataset_name"], plans["plans_name"], configuration, fold))
         channels = count_channels(plans, resolved, dataset_json)
         self.digest: Digest = make_digest(resolved.configuration, channels, self.lwi)
         with telling_what_cannot_be_built(resolved):
@@ -161,14 +172,26 @@ class LWITrainer(nnUNetTrainer):
         return self.dataloader_train, self.dataloader_val
 
     def run_training(self) -> None:
-        """nnU-Net's; at a user's mistake the loaders' workers are ended before the process is, which keeps them quiet."""
+        """nnU-Net's; before a mistake is told the loaders' workers are ended, which keeps them quiet.
+
+        Raises:
+            UserError: also where a disk is full or does not take a file; the checkpoints that stand are whole.
+        """
         try:
             super().run_training()
         except UserError:
-            for loader in (self.dataloader_train, self.dataloader_val):
-                if isinstance(loader, NonDetMultiThreadedAugmenter):
-                    loader._finish()
+            self._end_workers()
             raise
+        except OSError as error:
+            if error.errno not in WRITE_REFUSALS:
+                raise
+            self._end_workers()
+            raise writing_failed(error, error.filename or self.output_folder) from error
+
+    def _end_workers(self) -> None:
+        for loader in (self.dataloader_train, self.dataloader_val):
+            if isinstance(loader, NonDetMultiThreadedAugmenter):
+                loader._finish()
 
     def on_train_start(self) -> None:
         """nnU-Net's start of a training; a resumed one then goes on with the random states it stopped with.
@@ -176,6 +199,8 @@ class LWITrainer(nnUNetTrainer):
         Raises:
             UserError: data or split cannot be used; nothing is left behind.
         """
+        if self.local_rank == 0:
+            remove_partial_checkpoints(self.output_folder)
         try:
             super().on_train_start()
         except UserError:
@@ -232,9 +257,18 @@ class LWITrainer(nnUNetTrainer):
                     f"lwi.{self.step}.gradient_clip, or look for NaN or infinite voxels in the data."
                 )
 
-    def latest_is_due(self) -> bool:
-        """Whether it is time for another ``checkpoint_latest``."""
-        return monotonic() - self._last_checkpoint_at >= SECONDS_BETWEEN_CHECKPOINTS
+    def save_latest_if_due(self) -> None:
+        """Write ``checkpoint_latest`` if it is time; the last thing of an epoch, after ``current_epoch`` went on.
+
+        It comes after ``checkpoint_best``: the other way round, a run killed between the two would go on after an epoch
+        whose weights, the best so far, are in no file.
+        """
+        if monotonic() - self._last_checkpoint_at < SECONDS_BETWEEN_CHECKPOINTS or self.current_epoch == self.num_epochs:
+            return
+        self.current_epoch -= 1  # save_checkpoint, as nnU-Net's, expects the epoch that ended
+        self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
+        self.current_epoch += 1
+        self._last_checkpoint_at = monotonic()
 
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint: nnU-Net's keys, and ours under ``lwi``; plain values and CPU tensors only."""
@@ -258,8 +292,6 @@ class LWITrainer(nnUNetTrainer):
             },
             filename,
         )
-        if Path(filename).name == "checkpoint_latest.pth":
-            self._last_checkpoint_at = monotonic()
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint."""

@@ -214,8 +214,6 @@ class nnUNetTrainerLWIInit(LWITrainer):
         is_best = self.best_val_loss is None or val_loss < self.best_val_loss
         if is_best:
             self.best_val_loss = val_loss
-        if self.latest_is_due() and self.current_epoch != self.num_epochs - 1:
-            self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
         if is_best:
             self.print_to_log_file(f"New best validation loss: {val_loss:.4f}")
             self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_best.pth"))
@@ -224,6 +222,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
             if self.current_epoch % max(1, self.num_epochs // PICTURES_IN_A_TRAINING) == 0:
                 self._write_picture()
         self.current_epoch += 1
+        self.save_latest_if_due()
 
     def _write_picture(self) -> None:
         path = Path(self.output_folder) / "pictures" / f"epoch_{self.current_epoch:04d}.png"

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.paths import nnUNet_results
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
+from nnunetv2_lwi.checkpoint import plain
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import hand_over, judge, output_layers, read_step1
 from nnunetv2_lwi.initialization import initialize
-from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.names import STEP1_TRAINER, output_folder
 from nnunetv2_lwi.probe import run_on_shapes
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.build import build_network, output_scales, supports_deep_supervision
@@ -76,8 +76,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
     def step1_folder(self) -> Path:
         """Where the step 1 of the same data set, plans, configuration and fold writes."""
         manager = self.plans_manager
-        model = f"{STEP1_TRAINER}__{manager.plans_name}__{self.configuration_name}"
-        return Path(str(nnUNet_results)) / manager.dataset_name / model / f"fold_{self.fold}"
+        return output_folder(STEP1_TRAINER, manager.dataset_name, manager.plans_name, self.configuration_name, self.fold)
 
     def _start_from_step1(self) -> None:
         step1 = read_step1(self._finished_step1())
@@ -161,7 +160,13 @@ class nnUNetTrainerLWISeg(LWITrainer):
         return figures
 
     def on_epoch_end(self) -> None:
-        """nnU-Net's, which saves ``checkpoint_latest`` every ``save_every`` epochs: here, when it is due."""
+        """nnU-Net's, with ``checkpoint_latest`` after ``checkpoint_best`` and when it is due, not every ``save_every``.
+
+        The log is made plain at once, as a checkpoint holds it: nnU-Net's moving average of the Dice would else be taken
+        of float32 here and of float in a resumed run, and differ in the last digits.
+        """
         self.require_finite_losses()
-        self.save_every = 1 if self.latest_is_due() else self.num_epochs + 1
+        self.logger.load_checkpoint(plain(self.logger.get_checkpoint()))
+        self.save_every = self.num_epochs + 1
         super().on_epoch_end()
+        self.save_latest_if_due()

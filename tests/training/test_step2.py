@@ -144,7 +144,8 @@ def test_from_a_random_start_it_is_nnunets_own_training(dataset):
 def test_a_resumed_training_is_the_uninterrupted_one(dataset, monkeypatch):
     monkeypatch.setattr(base, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     settings = {"seg": {"epochs": 4, "start": "random", "lr": 1e-2}}
-    expected = train(dataset.trainer(nnUNetTrainerLWISeg, **settings))
+    whole = dataset.trainer(nnUNetTrainerLWISeg, **settings)
+    expected = train(whole)
     cut = dataset.trainer(nnUNetTrainerLWISeg, **settings)
     on_epoch_start = cut.on_epoch_start
 
@@ -160,6 +161,9 @@ def test_a_resumed_training_is_the_uninterrupted_one(dataset, monkeypatch):
     resumed.load_checkpoint(str(dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_latest.pth"))
     actual = train(resumed)
     assert all(torch.equal(actual[key], expected[key]) for key in expected)
+    for key in ("train_losses", "val_losses", "mean_fg_dice", "ema_fg_dice", "dice_per_class_or_region"):
+        assert resumed.logger.get_value(key, None) == whole.logger.get_value(key, None), key
+    assert resumed._best_ema == whole._best_ema
     assert "it started from: random" in log_of(resumed)
 
 

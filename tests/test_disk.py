@@ -1,0 +1,41 @@
+"""Where nothing can be written, one line says so."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+
+from nnunetv2_lwi.disk import disk_error_behind, require_writable, writing_failed
+from nnunetv2_lwi.errors import UserError
+
+
+def test_a_folder_that_can_be_made_passes_and_is_not_made(tmp_path):
+    require_writable(tmp_path / "a" / "b")
+    require_writable(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["file", "dangling link"])
+def test_what_is_no_folder_is_told(tmp_path, kind):
+    there = tmp_path / "results"
+    if kind == "file":
+        there.touch()
+    else:
+        there.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError) as error:
+        require_writable(there / "a" / "b")
+    assert f"Nothing can be written to {there / 'a' / 'b'}" in error.value.message and f"({there})" in error.value.message
+
+
+def test_the_disks_error_is_found_behind_others():
+    full = OSError(errno.ENOSPC, "No space left on device")
+    hidden = RuntimeError("unexpected pos 64 vs 0")
+    hidden.__context__ = full
+    assert disk_error_behind(hidden) is full and disk_error_behind(full) is full
+    assert disk_error_behind(RuntimeError()) is None
+
+
+def test_a_folder_that_is_gone_can_be_told(tmp_path):
+    told = writing_failed(OSError(errno.ENOENT, "No such file or directory"), tmp_path / "gone" / "checkpoint.pth")
+    assert f"gone/checkpoint.pth could not be written: No such file or directory; {tmp_path} has" in told.message
