@@ -1,5 +1,6 @@
 # make demo   the whole job on a generated data set, or on DATASET=path/to/DatasetXXX_Name
 # make test   lint, types and tests; what CI runs
+# make test-all adds every network and setting (an hour), make soak hundreds of kills, make test-matrix other versions and Pythons
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,7 +23,7 @@ export NNUNETV2_LWI_TEST_DATASET := $(TEST_DATASET)
 unexport nnUNet_wandb_enabled
 unexport PYTHONPATH
 
-.PHONY: install demo test lint types fast end-to-end test-all soak bench clean
+.PHONY: install demo test lint types fast end-to-end test-all test-matrix soak bench clean
 
 install: $(INSTALLED)
 
@@ -51,6 +52,9 @@ test: lint types fast end-to-end
 
 test-all: lint types
 	$(BIN)/pytest -q -m "not soak"
+
+test-matrix:
+	.ci/matrix
 
 soak: install
 	$(BIN)/pytest -q -m soak
