@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunetv2_lwi.cli.options import add_set_option
 from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
 from nnunetv2_lwi.errors import UserError
 
@@ -47,14 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sweep", action="append", default=[], metavar="KEY=V1,V2", help="a setting of the lwi block in several values"
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a value of the configuration for all runs, in JSON; may be repeated: --set lwi.seg.epochs=100",
-    )
+    add_set_option(parser, "a value of the configuration for all runs", "lwi.seg.epochs=100")
     parser.add_argument("--list", action="store_true", help="print the work list and stop")
     parser.add_argument("--report", action="store_true", help="write tables and figures of what is finished, and stop")
 

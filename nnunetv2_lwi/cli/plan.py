@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunetv2_lwi.cli.commands import shell_line
+from nnunetv2_lwi.cli.options import add_set_option
 from nnunetv2_lwi.cli.target import Target, read_target
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
@@ -32,14 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans to start from (default: %(default)s)")
     parser.add_argument("-c", dest="configuration", help="configuration to inherit from (default: the preset's, 3d_fullres)")
     parser.add_argument("-o", dest="new_plans_name", metavar="NEW_PLANS", help="plans to write (default: PLANS_PRESET)")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="a value of the configuration, in JSON; may be repeated: --set lwi.init.epochs=50",
-    )
+    add_set_option(parser, "a value of the configuration", "lwi.init.epochs=50")
     parser.add_argument("--overwrite", action="store_true", help="replace plans that this command wrote earlier")
 
 
