@@ -73,6 +73,7 @@ def test_a_training_survives_kills(trainings: Trainings, trainer: str, number: i
     rng = random.Random(f"{trainer} {number}")
     finished = 0
     while kills:
+        assert finished < 2 * number, "the kills come too late"
         job = kill_until_finished(trainings, trainer, kills, rng)
         require_every_epoch_once(final_checkpoint(job)["logging"], trainings.epochs)
         require_nothing_left_over(job)
