@@ -95,7 +95,7 @@ class WorkList:
 
     def _state(self) -> str:
         left = self.unfinished()
-        done = len(self.places) - len(left) - len(self.failures)
+        done = sum(place.result.is_file() for place in self.places)
         text = f"[{datetime.now():%Y-%m-%d %H:%M}] {done} of {len(self.places)} trainings done"
         if not self._speed:
             return f"{text}."

@@ -74,6 +74,8 @@ def test_a_failure_stops_only_what_depends_on_it(runs, places):
     unfinished = [place for place in places if not place.result.is_file()]
     assert unfinished[0] is places[1] and all(place.training.after.key == places[1].training.key for place in unfinished[1:])
     assert any(line.startswith("FAILED: step 1 of lwi") for line in lines)
+    written = sum(place.result.is_file() for place in places)
+    assert f"{written - 1} of {len(places)} trainings done" in lines[-1], "neither failures nor what waits for them count"
 
 
 def test_what_another_process_does_is_waited_for(runs, places):
