@@ -1,6 +1,7 @@
 """nnU-Net's own commands, as this package starts them: where they are, their environment, how they are written down."""
 
 import importlib.resources
+import json
 import os
 import shlex
 import shutil
@@ -67,7 +68,16 @@ def what_is_left(fold_folder: Path, start: Sequence[str] = ()) -> list[str] | No
         ``start``, ``--c``, ``--val``, or None where nothing is left.
     """
     if (fold_folder / "checkpoint_final.pth").is_file():
-        return None if (fold_folder / "validation" / "summary.json").is_file() else ["--val"]
+        return None if _is_whole_json(fold_folder / "validation" / "summary.json") else ["--val"]
     if any((fold_folder / f"checkpoint_{kind}.pth").is_file() for kind in ("latest", "best")):
         return ["--c"]
     return list(start)
+
+
+def _is_whole_json(path: Path) -> bool:
+    """Whether there is a file, and no kill cut it short: nnU-Net writes it in place."""
+    try:
+        json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True

@@ -211,10 +211,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
         for line in self.logger.local_logger.describe_last_epoch():
             self.print_to_log_file(line)
         val_loss = self.logger.get_value("val_losses", step=-1)
-        is_best = self.best_val_loss is None or val_loss < self.best_val_loss
-        if is_best:
+        if self.best_val_loss is None or val_loss < self.best_val_loss:
             self.best_val_loss = val_loss
-        if is_best:
             self.print_to_log_file(f"New best validation loss: {val_loss:.4f}")
             self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_best.pth"))
         if self.local_rank == 0:

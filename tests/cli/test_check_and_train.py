@@ -112,6 +112,14 @@ def test_train_runs_what_is_left(dataset, step1, commands):
     assert commands == []
 
 
+def test_train_validates_again_where_a_kill_cut_the_summary_short(dataset, step1, commands):
+    for folder in (step1.parent, dataset.output_folder("nnUNetTrainerLWISeg")):
+        finish(folder)
+    (step1.parent / "validation" / "summary.json").write_text('{"mean": {"order')
+    train()
+    assert commands == [[*STEP, "nnUNetTrainerLWIInit", *PLANS, "--val"]]
+
+
 def test_train_starts_from_a_step_1_that_is_named_after_checking_it(dataset, step1, commands):
     train("--step1", str(step1))
     assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "-pretrained_weights", str(step1)]]

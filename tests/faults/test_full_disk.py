@@ -89,3 +89,23 @@ def test_a_disk_that_fills_up_and_is_emptied(trainings: Trainings, small_disk: P
     require_success(Training(job).wait())
     assert final_checkpoint(job)["current_epoch"] == trainings.epochs
     require_same_as_uninterrupted(trainings, job)
+
+
+@pytest.fixture
+def read_only_folder(tmp_path: Path) -> Iterator[Path]:
+    """Read-only for root too: a bind mount; skipped where this user may not make one."""
+    command = ["mount", "--bind", "-o", "ro", tmp_path, tmp_path]
+    mounted = subprocess.run(command, capture_output=True, check=False)
+    if mounted.returncode != 0:
+        pytest.skip(f"a folder cannot be mounted read-only: {mounted.stderr.decode().strip()}")
+    yield tmp_path
+    subprocess.run(["umount", "-l", tmp_path], check=True)
+
+
+def test_a_read_only_folder_is_told_before_any_work(trainings: Trainings, read_only_folder: Path):
+    job = replace(trainings.job(STEP1), results=read_only_folder)
+    ended = Training(job).wait()
+    assert ended.exit_code == 1
+    expected = f"nnunetv2_lwi: Nothing can be written to {folder_of(job)}: Read-only file system ({read_only_folder})"
+    assert expected in ended.output.splitlines()[-1]
+    assert "Traceback" not in ended.output and "Using device" not in ended.output

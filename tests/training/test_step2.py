@@ -164,6 +164,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(dataset, monkeypatch):
     for key in ("train_losses", "val_losses", "mean_fg_dice", "ema_fg_dice", "dice_per_class_or_region"):
         assert resumed.logger.get_value(key, None) == whole.logger.get_value(key, None), key
     assert resumed._best_ema == whole._best_ema
+    assert {type(dice) for dice in whole.logger.get_value("ema_fg_dice", None)} == {float}, "resumed runs read floats"
     assert "it started from: random" in log_of(resumed)
 
 
