@@ -19,7 +19,6 @@ from nnunetv2.evaluation.evaluate_predictions import (
 )
 from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
-from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 from torch import nn
@@ -27,7 +26,7 @@ from torch import nn
 from nnunetv2_lwi.checkpoint import read_checkpoint
 from nnunetv2_lwi.comparison.source import LabelledImages
 from nnunetv2_lwi.comparison.workplace import Workplace
-from nnunetv2_lwi.training.build import supports_deep_supervision
+from nnunetv2_lwi.training.build import build_network
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
 """By case, by class name: Dice (0 to 1) and HD95 (mm); None where a class is in neither, or HD95 not defined."""
@@ -75,14 +74,8 @@ def make_predictor(place: Workplace, device: str) -> nnUNetPredictor:
     checkpoint = read_checkpoint(place.fold_folder / "checkpoint_final.pth")
     manager = PlansManager(place.plans())
     configuration = manager.get_configuration(place.configuration_name)
-    network = get_network_from_plans(
-        configuration.network_arch_class_name,
-        configuration.network_arch_init_kwargs,
-        configuration.network_arch_init_kwargs_req_import,
-        len(place.source.dataset_json["channel_names"]),
-        place.source.label_manager.num_segmentation_heads,
-        deep_supervision=supports_deep_supervision(configuration),
-    )
+    channels = len(place.source.dataset_json["channel_names"])
+    network = build_network(configuration, channels, place.source.label_manager.num_segmentation_heads)
     _one_output(network)
     predictor = nnUNetPredictor(device=torch.device(device), perform_everything_on_device=device == "cuda", allow_tqdm=False)
     predictor.manual_initialization(
@@ -106,6 +99,7 @@ def _predict_and_score(
 ) -> Scores:
     folder = predictions_folder(place, cases, mirroring)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "summary.json").unlink(missing_ok=True)  # of an earlier try, which a kill may have cut short
     predictor.use_mirroring = mirroring == MIRRORED
     names = sorted(labelled.images)
     predictor.predict_from_files_sequential(
