@@ -417,6 +417,7 @@ def test_workers_are_those_of_one_augmenter_and_it_ends_them(monkeypatch, traine
     """After a mistake they are ended with ``_finish``; one that raises would print a traceback and no case."""
     assert "except Exception" in inspect.getsource(nondet_multi_threaded_augmenter.producer)
     assert callable(NonDetMultiThreadedAugmenter._finish)
+    assert "results_loop_thread" in NonDetMultiThreadedAugmenter._finish.__code__.co_names
     trainer.initialize()
     train, _ = trainer.get_dataloaders()
     assert isinstance(train, SingleThreadedAugmenter) and isinstance(train.data_loader, nnUNetDataLoader)

@@ -10,7 +10,6 @@ from time import monotonic
 from typing import Any, ClassVar
 
 import torch
-from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
@@ -38,6 +37,7 @@ from nnunetv2_lwi.training.build import telling_what_cannot_be_built
 from nnunetv2_lwi.training.cpu_threads import stay_on_own_cores
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.finite_voxels import CheckedDataset, FiniteVoxels
+from nnunetv2_lwi.training.loader_workers import end_workers
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer, optimizer_of
 from nnunetv2_lwi.training.preconditions import (
     count_channels,
@@ -190,8 +190,7 @@ class LWITrainer(nnUNetTrainer):
 
     def _end_workers(self) -> None:
         for loader in (self.dataloader_train, self.dataloader_val):
-            if isinstance(loader, NonDetMultiThreadedAugmenter):
-                loader._finish()
+            end_workers(loader)
 
     def on_train_start(self) -> None:
         """nnU-Net's start of a training; a resumed one then goes on with the random states it stopped with.
