@@ -55,6 +55,7 @@ OVERRIDDEN = {
     "load_checkpoint": None,
     "on_epoch_end": [],
     "on_train_epoch_end": ["train_outputs"],
+    "on_train_end": [],
     "on_train_start": [],
     "on_validation_epoch_end": ["val_outputs"],
     "perform_actual_validation": ["save_probabilities"],
@@ -475,3 +476,18 @@ def test_the_splits_are_read_from_this_file(trainer):
     assert '"splits_final.json"' in inspect.getsource(nnUNetTrainer.do_split)
     trainer.do_split()
     assert (Path(trainer.preprocessed_dataset_folder_base) / "splits_final.json").is_file()
+
+
+def test_a_loader_without_transforms_hands_out_what_it_cut(trainer):
+    """On CUDA its workers get none: the transforms run on the device, on what comes out here."""
+    trainer.initialize()
+    trainer.get_training_transforms = lambda *args, **kwargs: None
+    train, _ = trainer.get_dataloaders()
+    batch = next(train)
+    assert batch["target"].dtype == torch.int16 and batch["target"].shape == (2, 1, *batch["data"].shape[2:])
+    assert tuple(batch["data"].shape[2:]) == tuple(train.data_loader.patch_size)
+
+
+def test_the_end_of_a_training_ends_only_augmenters():
+    """The device's loader is taken off before: nnU-Net would leave its workers running."""
+    assert "isinstance(self.dataloader_train, (NonDetMultiThreadedAugmenter" in inspect.getsource(nnUNetTrainer.on_train_end)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
+from collections.abc import Callable
 from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
 
 import torch
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.paths import nnUNet_preprocessed
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
@@ -35,6 +37,8 @@ from nnunetv2_lwi.settings import LWISettings, TrainingSettings
 from nnunetv2_lwi.training.augmentation import require_augmentable, without_benchmarks
 from nnunetv2_lwi.training.build import telling_what_cannot_be_built
 from nnunetv2_lwi.training.cpu_threads import stay_on_own_cores
+from nnunetv2_lwi.training.device_loader import DeviceLoader
+from nnunetv2_lwi.training.device_transforms import NoDeviceForm, on_device
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.finite_voxels import CheckedDataset, FiniteVoxels
 from nnunetv2_lwi.training.loader_workers import end_workers
@@ -103,6 +107,9 @@ class LWITrainer(nnUNetTrainer):
         self.seed = None if self.lwi.seed is None else self.lwi.seed + self.local_rank
         if self.seed is not None:
             self.get_training_transforms = without_benchmarks(self.get_training_transforms)  # type: ignore[has-type]
+        if self.augments_on_device:
+            self.get_training_transforms = self._kept_for_device(self.get_training_transforms)
+        self.device_transforms: ComposeTransforms | None = None
         self.start: dict[str, Any] = {}
         self.resumed_from: str | None = None
         self._built_versions: dict[str, int] = {}
@@ -121,6 +128,27 @@ class LWITrainer(nnUNetTrainer):
         """Epochs, optimiser and schedule of this step."""
         settings: TrainingSettings = getattr(self.lwi, self.step)
         return settings
+
+    @property
+    def augments_on_device(self) -> bool:
+        """Whether the training transforms run on the device and not in the loader's workers."""
+        return self.device.type == "cuda" and self.lwi.augmentation_device == "auto"
+
+    def _kept_for_device(self, make_transforms: Callable[..., ComposeTransforms]) -> Callable[..., ComposeTransforms | None]:
+        """The same, but the loader gets no transforms: they are kept, in forms for the device."""
+
+        def make(*args: Any, **kwargs: Any) -> ComposeTransforms | None:
+            transforms = make_transforms(*args, **kwargs)
+            ignored = [self.label_manager.ignore_label] if self.label_manager.has_ignore_label else []
+            try:
+                self.device_transforms = on_device(transforms, [-1, *self.label_manager.all_labels, *ignored])
+            except NoDeviceForm as reason:
+                self.print_to_log_file(f"Augmentation runs in the loader's workers: {reason}.")
+                return transforms
+            self.print_to_log_file(f"Augmentation runs on {self.device}; the loader's workers read, crop and pad.")
+            return None
+
+        return make
 
     @abstractmethod
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
@@ -169,7 +197,14 @@ class LWITrainer(nnUNetTrainer):
         """nnU-Net's, which draw their first batches here."""
         self.dataloader_train, self.dataloader_val = super().get_dataloaders()
         self.finite_voxels.require()
+        if self.device_transforms is not None:
+            self.dataloader_train = DeviceLoader(self.dataloader_train, self.device_transforms, self.device)
         return self.dataloader_train, self.dataloader_val
+
+    def _without_device_loader(self) -> None:
+        """nnU-Net's own loader again, whose workers it knows how to end."""
+        if isinstance(self.dataloader_train, DeviceLoader):
+            self.dataloader_train = self.dataloader_train.loader
 
     def run_training(self) -> None:
         """nnU-Net's; before a mistake is told the loaders' workers are ended, which keeps them quiet.
@@ -188,7 +223,13 @@ class LWITrainer(nnUNetTrainer):
             self._end_workers()
             raise writing_failed(error, error.filename or self.output_folder) from error
 
+    def on_train_end(self) -> None:
+        """nnU-Net's."""
+        self._without_device_loader()
+        super().on_train_end()
+
     def _end_workers(self) -> None:
+        self._without_device_loader()
         for loader in (self.dataloader_train, self.dataloader_val):
             end_workers(loader)
 
