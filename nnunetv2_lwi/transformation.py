@@ -90,20 +90,21 @@ class MaskGrid:
         """Spread one value a cell, (N, cells D, cells H, cells W), over the plane: (N, cells D, H, W)."""
         _, height, width = self.patch_size
         _, cell_height, cell_width = self.cell_size
-        rows = cell_mask.repeat_interleave(cell_width, dim=3)[..., :width]
-        return rows.repeat_interleave(cell_height, dim=2)[:, :, :height]
+        samples, cells_d, cells_h, cells_w = cell_mask.shape
+        spread = cell_mask[:, :, :, None, :, None].expand(-1, -1, -1, cell_height, -1, cell_width)
+        return spread.reshape(samples, cells_d, cells_h * cell_height, cells_w * cell_width)[..., :height, :width]
 
-    def zero(self, volume: Tensor, cell_mask: Tensor) -> Tensor:
-        """Zero the cells of (N, C, D, H, W) where ``cell_mask`` is True, in every channel; returns a new tensor.
+    def zero(self, volume: Tensor, cell_mask: Tensor, out: Tensor | None = None) -> Tensor:
+        """Zero the cells of (N, C, D, H, W) where ``cell_mask`` is True, in every channel; returns ``out``, or a new tensor.
 
         Written as a product with what is kept of a plane, which stands for all slices of a cell: no mask as large as the
         volume is made. Cells that the patch's end cuts in depth come last, by themselves.
         """
-        keep = self.over_plane(~cell_mask).to(volume.dtype)[:, None]
+        keep = self.over_plane((~cell_mask).to(volume.dtype))[:, None]
         thickness = self.cell_size[0]
         whole = volume.shape[2] // thickness
         end = whole * thickness
-        zeroed = torch.empty_like(volume)
+        zeroed = torch.empty_like(volume) if out is None else out
         uncut, result = (tensor[:, :, :end].unflatten(2, (whole, thickness)) for tensor in (volume, zeroed))
         torch.mul(uncut, keep[:, :, :whole, None], out=result)
         if end < volume.shape[2]:
@@ -153,12 +154,17 @@ class Transformation:
         """The grid of mask patches, if anything is masked."""
         return None if self.masking is None else MaskGrid.over(self.patch_size, self.masking.patch_size, self.slabs)
 
-    def __call__(self, volume: Tensor, generator: torch.Generator) -> TransformedBatch:
-        """Shuffle, then mask, (N, C, D, H, W); ``generator`` lives on the batch's device."""
+    def __call__(self, volume: Tensor, generator: torch.Generator, *, overwrite: bool = False) -> TransformedBatch:
+        """Shuffle, then mask, (N, C, D, H, W); ``generator`` lives on the batch's device.
+
+        With ``overwrite`` X'' may take the place of ``volume``, which is then lost: on a CPU fresh memory costs more than
+        filling it.
+        """
         samples = volume.shape[0]
         order = draw_order(samples, self.slabs, generator)
         shuffled = shuffle_slabs(volume, order) if self.slabs > 1 else volume
         if self.masking is None or self.grid is None:
             return TransformedBatch(shuffled, shuffled, order)
         cell_mask = draw_cell_mask(samples, self.grid, self.masking, generator)
-        return TransformedBatch(self.grid.zero(shuffled, cell_mask), shuffled, order)
+        out = volume if overwrite and shuffled is not volume else None
+        return TransformedBatch(self.grid.zero(shuffled, cell_mask, out), shuffled, order)

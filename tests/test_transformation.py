@@ -143,6 +143,22 @@ def test_the_input_is_left_as_it_is():
     assert torch.equal(volume, before)
 
 
+@pytest.mark.parametrize("masking", [MaskingSettings(patch_size=(3, 2, 2)), None])
+@pytest.mark.parametrize("slabs", [1, 4])
+def test_with_overwrite_the_same_comes_out_in_less_memory(slabs, masking):
+    """What is not moved is its own target, and must stay."""
+    volume = torch.randn(2, 3, 8, 5, 4)
+    transformation = Transformation((8, 5, 4), slabs, masking)
+    expected = transformation(volume.clone(), generator())
+    batch = transformation(volume, generator(), overwrite=True)
+    for actual, wanted in zip(batch, expected, strict=True):
+        assert torch.equal(actual, wanted)
+    assert batch.shuffled.data_ptr() != batch.masked.data_ptr() or masking is None
+    assert (batch.masked.data_ptr() == volume.data_ptr()) == (
+        (slabs > 1 and masking is not None) or (slabs == 1 and masking is None)
+    )
+
+
 def test_without_order_nothing_moves_and_without_masking_nothing_is_lost():
     volume = torch.randn(3, 2, 8, 4, 4)
     unmoved = Transformation((8, 4, 4), 1, MaskingSettings(patch_size=(2, 2, 2)))(volume, generator())

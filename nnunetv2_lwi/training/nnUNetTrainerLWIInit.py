@@ -178,13 +178,14 @@ class nnUNetTrainerLWIInit(LWITrainer):
         return without_labels(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
 
     def transform(self, batch: dict[str, Any]) -> TransformedBatch:
-        """Move a loader's batch to the device, shuffle it and mask it.
+        """Move a loader's batch to the device, shuffle it and mask it; the batch is used up.
 
         Raises:
             UserError: a case has NaN or infinite voxels.
         """
         self.finite_voxels.require()
-        return self.transformation(batch["data"].to(self.device, non_blocking=True), self.generator)
+        volume = batch["data"].to(self.device, non_blocking=True)
+        return self.transformation(volume, self.generator, overwrite=True)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One step; returns the loss and its parts, still on the device."""
