@@ -1,0 +1,141 @@
+"""Where the time of an iteration of step 1 and of nnUNetTrainer goes, by torch's profiler, on the CPU."""
+
+from __future__ import annotations
+
+import os
+import re
+import statistics
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from benchmarks.datasets import SMALL
+from benchmarks.measure import Findings, Spread, Table
+from benchmarks.plans import Plan, own_plan
+from benchmarks.trainers import make_batch, make_trainer, trainers_for
+
+WARM_UP, ITERATIONS = 1, 5
+MARK = "benchmark: "
+"""Before the names of the parts of an iteration that are not told by their operators."""
+
+TRANSFORMATION, LOSSES, HEADS, ITERATION = "transformation", "losses", "order heads", "iteration"
+OPERATORS = {
+    "optimiser": r"Optimizer\.|linalg_vector_norm|_foreach",
+    "convolutions, backward": r"ConvolutionBackward|convolution_backward",
+    "convolutions, forward": r"aten::conv",
+    "normalisation": r"(batch|instance|layer|group)_?norm",
+    "activation": r"relu|gelu",
+    "interpolation and pooling": r"upsample|interpolate|pool",
+}
+"""Groups by the names of operators and of autograd's functions, the first that matches; clipping counts as optimiser."""
+OTHER = "other"
+GROUPS = (*OPERATORS, TRANSFORMATION, HEADS, LOSSES, OTHER)
+
+
+def profile_iterations(device: torch.device) -> Findings:
+    """LWIInit beside nnUNetTrainer, with PlainConvUNet."""
+    if device.type != "cpu":
+        return Findings(left_out=["profile: it is of the CPU (-device cpu --only profile)"])
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # else it says on stderr that it starts and stops
+    plan = own_plan(SMALL)
+    trainers = trainers_for(plan)
+    return Findings(tables=[profile_on(plan, {name: trainers[name] for name in ("nnUNetTrainer", "LWIInit")})])
+
+
+def profile_on(plan: Plan, trainers: dict[str, type]) -> Table:
+    """Milliseconds an iteration by group of operators, turn and turn about."""
+    steps = {name: make_marked_step(cls, plan) for name, cls in trainers.items()}
+    profiles: dict[str, list[dict[str, float]]] = {name: [] for name in steps}
+    for number in range(WARM_UP + ITERATIONS):
+        for name, step in steps.items():
+            groups = profile_once(step)
+            if number >= WARM_UP:
+                profiles[name].append(groups)
+    rows = [(group, *(cells_of(profiles[name], group) for name in trainers)) for group in GROUPS]
+    total = [Spread.of([sum(groups.values()) for groups in profiles[name]]) for name in trainers]
+    rows.append(("iteration", *(f"{spread} ms" for spread in total)))
+    return Table(f"Where an iteration's time goes on the CPU, {plan}", ("part", *trainers), rows)
+
+
+def cells_of(profiles: list[dict[str, float]], group: str) -> str:
+    """Milliseconds of a group, and its share of the iteration."""
+    times = Spread.of([groups.get(group, 0.0) for groups in profiles])
+    share = statistics.median(groups.get(group, 0.0) / sum(groups.values()) for groups in profiles)
+    return f"{times} ms, {share:.1%}"
+
+
+def make_marked_step(cls: type, plan: Plan) -> Callable[[], object]:
+    """A function that trains one iteration, its parts marked for the profiler."""
+    trainer = make_trainer(cls, plan, torch.device("cpu"))
+    trainer.loss = marked(LOSSES, trainer.loss)
+    if hasattr(trainer, "transform"):
+        trainer.transform = marked(TRANSFORMATION, trainer.transform)
+        heads = trainer.pretext_network.order_heads
+        heads.forward = marked(HEADS, heads.forward)
+    batch = make_batch(trainer)
+    return marked(ITERATION, lambda: trainer.train_step(batch))
+
+
+def marked(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, under a name in the profile."""
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        with record_function(MARK + part):
+            return function(*args, **kwargs)
+
+    return run
+
+
+def profile_once(step: Callable[[], object]) -> dict[str, float]:
+    """Milliseconds by group, of one call."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        step()
+    return group_times(profiler.events())
+
+
+def group_times(events: Iterable[Any]) -> dict[str, float]:
+    """Milliseconds by group: each event's own time, without its children's.
+
+    Args:
+        events: of ``torch.profiler``, on the CPU.
+    """
+    events = [event for event in events if any(name == MARK + ITERATION for name in names_upwards(event))]
+    marked_parts = {event.sequence_nr: part for event in events if event.sequence_nr >= 0 and (part := marked_part(event))}
+    times: dict[str, float] = {}
+    for event in events:
+        part = marked_part(event) or backward_part(event, marked_parts) or group_of(names_upwards(event))
+        times[part] = times.get(part, 0.0) + event.self_cpu_time_total / 1000
+    return times
+
+
+def names_upwards(event: Any) -> Iterator[str]:
+    """An event's name, its parent's and so on."""
+    while event is not None:
+        yield event.name
+        event = event.cpu_parent
+
+
+def marked_part(event: Any) -> str | None:
+    """The marked part of the iteration that an event lies in, if any."""
+    parts = (name.removeprefix(MARK) for name in names_upwards(event) if name.startswith(MARK))
+    return next((part for part in parts if part != ITERATION), None)
+
+
+def backward_part(event: Any, marked_parts: dict[int, str]) -> str | None:
+    """The marked part whose gradient an event computes: autograd gives both the same sequence number."""
+    while event is not None:
+        if event.name.startswith("autograd::engine"):
+            return marked_parts.get(event.sequence_nr)
+        event = event.cpu_parent
+    return None
+
+
+def group_of(names: Iterable[str]) -> str:
+    """The group of an operator by its name, else by those of what called it."""
+    chain = list(names)
+    for group, pattern in OPERATORS.items():
+        if any(re.search(pattern, name, re.IGNORECASE) for name in chain):
+            return group
+    return OTHER
