@@ -39,10 +39,10 @@ LARGE = PhantomDataset(903, "BenchmarkLarge", (144, 144, 144), 5, (128, 128, 128
 
 def prepare(dataset: PhantomDataset) -> None:
     """Generate it and let nnU-Net plan and preprocess it, unless that was done."""
-    raw, preprocessed = (Path(os.environ[f"nnUNet_{kind}"]) / dataset.folder_name for kind in ("raw", "preprocessed"))
-    done = preprocessed / "complete"
+    done = Path(os.environ["nnUNet_preprocessed"]) / dataset.folder_name / "complete"
     if done.is_file():
         return
+    raw = Path(os.environ["nnUNet_raw"]) / dataset.folder_name
     write_phantom(raw, cases=dataset.cases, test_cases=0, shape=dataset.shape)
     command = stock_command("nnUNetv2_plan_and_preprocess", "-d", str(dataset.number), "-c", "3d_fullres", "-np", "2")
     subprocess.run(command, env=nnunet_environment(), check=True, stdout=subprocess.DEVNULL)

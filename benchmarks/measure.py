@@ -103,13 +103,15 @@ class Findings:
         self.left_out += other.left_out
 
 
-def take_turns(measures: Mapping[str, Callable[[], Value]], repeats: int = REPEATS) -> dict[str, list[Value]]:
-    """Call each in turn, a warm-up and ``repeats`` rounds; returns what each gave, round by round."""
+def take_turns(
+    measures: Mapping[str, Callable[[], Value]], repeats: int = REPEATS, *, warm_ups: int = 1
+) -> dict[str, list[Value]]:
+    """Call each in turn, ``warm_ups`` rounds and ``repeats`` more; returns what each gave in the latter, round by round."""
     rounds: dict[str, list[Value]] = {name: [] for name in measures}
-    for number in range(repeats + 1):
+    for number in range(warm_ups + repeats):
         for name, measure in measures.items():
             value = measure()
-            if number > 0:
+            if number >= warm_ups:
                 rounds[name].append(value)
     return rounds
 

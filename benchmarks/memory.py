@@ -8,7 +8,7 @@ from functools import partial
 
 import torch
 
-from benchmarks.measure import Findings, take_turns
+from benchmarks.measure import Comparison, Findings, take_turns
 from benchmarks.plans import Plan, measured_plans
 from benchmarks.steps import against_stock, make_step
 from benchmarks.trainers import trainers_for
@@ -18,19 +18,24 @@ STEPS = 2
 
 
 def compare_memory(device: torch.device) -> Findings:
-    """Peak memory of an iteration, plan by plan, each measurement in a process of its own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.memory"])  # imports torch and nnU-Net once, not in every process
+    """Peak memory of an iteration, plan by plan."""
     findings = Findings()
     for plan in measured_plans(device):
-
-        def peak(cls: type, plan: Plan = plan) -> float:
-            with context.Pool(1) as pool:
-                return pool.apply(peak_memory, (cls, plan, device, torch.get_num_threads()))
-
-        rounds = take_turns({name: partial(peak, cls) for name, cls in trainers_for(plan).items()})
-        findings.comparisons += against_stock(f"peak memory of an iteration, {plan}", plan, "MiB", rounds)
+        findings.comparisons += compare_memory_on(plan, device)
     return findings
+
+
+def compare_memory_on(plan: Plan, device: torch.device) -> list[Comparison]:
+    """Each measurement in a process of its own."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.memory"])  # imports torch and nnU-Net once, not in every process
+
+    def peak(cls: type) -> float:
+        with context.Pool(1) as pool:
+            return pool.apply(peak_memory, (cls, plan, device, torch.get_num_threads()))
+
+    rounds = take_turns({name: partial(peak, cls) for name, cls in trainers_for(plan).items()}, warm_ups=0)
+    return against_stock(f"peak memory of an iteration, {plan}", plan, "MiB", rounds)
 
 
 def peak_memory(cls: type, plan: Plan, device: torch.device, threads: int) -> float:

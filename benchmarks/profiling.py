@@ -5,18 +5,18 @@ from __future__ import annotations
 import os
 import re
 import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.datasets import SMALL
-from benchmarks.measure import Findings, Spread, Table
+from benchmarks.measure import Findings, Spread, Table, take_turns
 from benchmarks.plans import Plan, own_plan
 from benchmarks.trainers import make_batch, make_trainer, trainers_for
 
-WARM_UP, ITERATIONS = 1, 5
 MARK = "benchmark: "
 """Before the names of the parts of an iteration that are not told by their operators."""
 
@@ -47,12 +47,7 @@ def profile_iterations(device: torch.device) -> Findings:
 def profile_on(plan: Plan, trainers: dict[str, type]) -> Table:
     """Milliseconds an iteration by group of operators, turn and turn about."""
     steps = {name: make_marked_step(cls, plan) for name, cls in trainers.items()}
-    profiles: dict[str, list[dict[str, float]]] = {name: [] for name in steps}
-    for number in range(WARM_UP + ITERATIONS):
-        for name, step in steps.items():
-            groups = profile_once(step)
-            if number >= WARM_UP:
-                profiles[name].append(groups)
+    profiles = take_turns({name: partial(profile_once, step) for name, step in steps.items()})
     rows = [(group, *(cells_of(profiles[name], group) for name in trainers)) for group in GROUPS]
     total = [Spread.of([sum(groups.values()) for groups in profiles[name]]) for name in trainers]
     rows.append(("iteration", *(f"{spread} ms" for spread in total)))
@@ -89,25 +84,31 @@ def marked(part: str, function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def profile_once(step: Callable[[], object]) -> dict[str, float]:
-    """Milliseconds by group, of one call."""
-    with profile(activities=[ProfilerActivity.CPU]) as profiler:
-        step()
-    return group_times(profiler.events())
-
-
-def group_times(events: Iterable[Any]) -> dict[str, float]:
-    """Milliseconds by group: each event's own time, without its children's.
-
-    Args:
-        events: of ``torch.profiler``, on the CPU.
-    """
-    events = [event for event in events if any(name == MARK + ITERATION for name in names_upwards(event))]
-    marked_parts = {event.sequence_nr: part for event in events if event.sequence_nr >= 0 and (part := marked_part(event))}
+    """Milliseconds by group of one call, each event's own time without its children's."""
+    events = profiled_events(step)
+    marked_parts = parts_by_sequence(events)
     times: dict[str, float] = {}
     for event in events:
-        part = marked_part(event) or backward_part(event, marked_parts) or group_of(names_upwards(event))
-        times[part] = times.get(part, 0.0) + event.self_cpu_time_total / 1000
+        group = group_of(event, marked_parts)
+        times[group] = times.get(group, 0.0) + event.self_cpu_time_total / 1000
     return times
+
+
+def profiled_events(step: Callable[[], object]) -> list[Any]:
+    """What the profiler saw of a marked iteration."""
+    with profile(activities=[ProfilerActivity.CPU]) as profiler:
+        step()
+    return [event for event in profiler.events() if MARK + ITERATION in names_upwards(event)]
+
+
+def parts_by_sequence(events: Iterable[Any]) -> dict[int, str]:
+    """The marked parts by autograd's sequence numbers, which a gradient's computation shares with its operator."""
+    return {event.sequence_nr: part for event in events if event.sequence_nr >= 0 and (part := marked_part(event))}
+
+
+def group_of(event: Any, marked_parts: Mapping[int, str]) -> str:
+    """A marked part, forward or backward; else by the names of the operator and of what called it."""
+    return marked_part(event) or backward_part(event, marked_parts) or group_of_names(list(names_upwards(event)))
 
 
 def names_upwards(event: Any) -> Iterator[str]:
@@ -123,8 +124,8 @@ def marked_part(event: Any) -> str | None:
     return next((part for part in parts if part != ITERATION), None)
 
 
-def backward_part(event: Any, marked_parts: dict[int, str]) -> str | None:
-    """The marked part whose gradient an event computes: autograd gives both the same sequence number."""
+def backward_part(event: Any, marked_parts: Mapping[int, str]) -> str | None:
+    """The marked part whose gradient an event computes, if any."""
     while event is not None:
         if event.name.startswith("autograd::engine"):
             return marked_parts.get(event.sequence_nr)
@@ -132,10 +133,9 @@ def backward_part(event: Any, marked_parts: dict[int, str]) -> str | None:
     return None
 
 
-def group_of(names: Iterable[str]) -> str:
-    """The group of an operator by its name, else by those of what called it."""
-    chain = list(names)
+def group_of_names(names: Sequence[str]) -> str:
+    """The first group that any of the names belongs to."""
     for group, pattern in OPERATORS.items():
-        if any(re.search(pattern, name, re.IGNORECASE) for name in chain):
+        if any(re.search(pattern, name, re.IGNORECASE) for name in names):
             return group
     return OTHER

@@ -19,6 +19,8 @@ REPEATS = 9
 EDGES, CHANNELS = (32, 64, 96, 128, 160, 192), (1, 2, 4, 8)
 LARGEST = 1.5e9
 """Bytes of a batch with both results."""
+VALUES_A_ROUND = 2**24
+"""At least so many, so that the clock can tell small batches apart."""
 FLOOR = 1.5
 """Copies: one read and two writes, a copy being a read and a write."""
 GOAL = 1.3 * FLOOR
@@ -53,12 +55,12 @@ def compare_shapes(shapes: Iterable[Shape], device: torch.device, largest: float
 
 
 def compare_shape(name: str, channels: int, edge: int, device: torch.device) -> Comparison:
-    """Small batches are done several times a round, so that the clock can tell."""
+    """Time of one shape; small batches are done several times a round."""
     batch = torch.randn(SAMPLES, channels, edge, edge, edge, device=device)
     transformation = Transformation((edge, edge, edge), edge // 16, MaskingSettings())
     generator = make_generator(device, 0)
     candidate = (CANDIDATE, lambda: transformation(batch, generator))
-    calls = max(1, 2**24 // batch.numel())
+    calls = max(1, VALUES_A_ROUND // batch.numel())
     return compare(name, candidate, (BASELINE, batch.clone), device, repeats=REPEATS, calls=calls, goal=GOAL)
 
 
