@@ -21,6 +21,9 @@ from benchmarks.measure import Comparison, Findings, compare
 from benchmarks.plans import Plan, own_plan
 from benchmarks.trainers import make_trainer
 
+CALLS = 10
+"""Batches a round: which transforms are applied to a sample is left to chance."""
+
 
 def compare_loading(device: torch.device) -> Findings:
     """On the CPU whatever the device, in this process, one thread, as in one worker."""
@@ -35,7 +38,7 @@ def compare_loading_on(plan: Plan) -> Comparison:
     plain.transforms = None
     candidate = ("with transforms", lambda: next(augmented))
     baseline = ("read, crop and pad only", lambda: next(plain))
-    return compare(f"batch of nnU-Net's loader, one process, {plan}", candidate, baseline, torch.device("cpu"), repeats=9)
+    return compare(f"batch of nnU-Net's loader, one process, {plan}", candidate, baseline, torch.device("cpu"), calls=CALLS)
 
 
 def training_loader(trainer: Any) -> nnUNetDataLoader:

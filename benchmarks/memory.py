@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import os
 import resource
 from functools import partial
 
@@ -13,6 +15,8 @@ from benchmarks.plans import Plan, measured_plans
 from benchmarks.steps import against_stock, make_step
 from benchmarks.trainers import trainers_for
 
+IMPORTED_ONCE = ["benchmarks.memory", "benchmarks.networks"]
+"""With torch, nnU-Net and MONAI, which every process would import else."""
 STEPS = 2
 """The second has the optimiser's state beside the gradients."""
 
@@ -28,7 +32,7 @@ def compare_memory(device: torch.device) -> Findings:
 def compare_memory_on(plan: Plan, device: torch.device) -> list[Comparison]:
     """Each measurement in a process of its own."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.memory"])  # imports torch and nnU-Net once, not in every process
+    context.set_forkserver_preload(IMPORTED_ONCE)
 
     def peak(cls: type) -> float:
         with context.Pool(1) as pool:
@@ -42,9 +46,10 @@ def peak_memory(cls: type, plan: Plan, device: torch.device, threads: int) -> fl
     """MiB over what the process held before there was a trainer; on a GPU, what torch had there at most."""
     torch.set_num_threads(threads)
     before = resident_peak()
-    step = make_step(cls, plan, device)
-    for _ in range(STEPS):
-        step()
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+        step = make_step(cls, plan, device)
+        for _ in range(STEPS):
+            step()
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated() / 2**20
     return resident_peak() - before
