@@ -49,7 +49,7 @@ def compare_loops_on(plan: Plan, device: torch.device, workers: int, duration: f
     findings = Findings(
         [Comparison.of(title, name, stock, "iterations/s", rates, goal=GOAL, more_is_better=True) for name in CANDIDATES]
     )
-    shares = {name: [loop.utilisation for loop in of_one if loop.utilisation] for name, of_one in loops.items()}
+    shares = {name: [loop.utilisation for loop in of_one if loop.utilisation is not None] for name, of_one in loops.items()}
     if all(map(len, shares.values())):
         title = f"utilisation of the GPU, {title}"
         findings.comparisons += [Comparison.of(title, name, stock, "%", shares, more_is_better=True) for name in CANDIDATES]

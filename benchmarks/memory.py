@@ -15,8 +15,8 @@ from benchmarks.plans import Plan, measured_plans
 from benchmarks.steps import against_stock, make_step
 from benchmarks.trainers import trainers_for
 
-IMPORTED_ONCE = ["benchmarks.memory", "benchmarks.networks"]
-"""With torch, nnU-Net and MONAI, which every process would import else."""
+IMPORTED_ONCE = ["benchmarks.memory", "benchmarks.networks", "dynamic_network_architectures.architectures.primus"]
+"""With torch, nnU-Net, MONAI and timm, which every process would import else, and hold the memory of."""
 STEPS = 2
 """The second has the optimiser's state beside the gradients."""
 
