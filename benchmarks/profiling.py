@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import statistics
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -55,10 +54,10 @@ def profile_on(plan: Plan, trainers: dict[str, type]) -> Table:
 
 
 def cells_of(profiles: list[dict[str, float]], group: str) -> str:
-    """Milliseconds of a group, and its share of the iteration."""
-    times = Spread.of([groups.get(group, 0.0) for groups in profiles])
-    share = statistics.median(groups.get(group, 0.0) / sum(groups.values()) for groups in profiles)
-    return f"{times} ms, {share:.1%}"
+    """Milliseconds of a group, and its share of all iterations together."""
+    times = [groups.get(group, 0.0) for groups in profiles]
+    share = sum(times) / sum(sum(groups.values()) for groups in profiles)
+    return f"{Spread.of(times)} ms, {share:.1%}"
 
 
 def make_marked_step(cls: type, plan: Plan) -> Callable[[], object]:
@@ -101,14 +100,27 @@ def profiled_events(step: Callable[[], object]) -> list[Any]:
     return [event for event in profiler.events() if MARK + ITERATION in names_upwards(event)]
 
 
-def parts_by_sequence(events: Iterable[Any]) -> dict[int, str]:
-    """The marked parts by autograd's sequence numbers, which a gradient's computation shares with its operator."""
-    return {event.sequence_nr: part for event in events if event.sequence_nr >= 0 and (part := marked_part(event))}
+def parts_by_sequence(events: Iterable[Any]) -> dict[int, str | None]:
+    """The marked parts, if any, by autograd's sequence numbers, which a gradient's computation shares with its operator.
+
+    An operator that has no gradient carries the number of the next one that has: the last to carry it counts.
+    """
+    forward = [event for event in events if event.sequence_nr >= 0 and autograd_event(event) is None]
+    return {event.sequence_nr: marked_part(event) for event in sorted(forward, key=lambda event: event.time_range.start)}
 
 
-def group_of(event: Any, marked_parts: Mapping[int, str]) -> str:
+def group_of(event: Any, marked_parts: Mapping[int, str | None]) -> str:
     """A marked part, forward or backward; else by the names of the operator and of what called it."""
-    return marked_part(event) or backward_part(event, marked_parts) or group_of_names(list(names_upwards(event)))
+    gradient = autograd_event(event)
+    part = marked_part(event) if gradient is None else marked_parts.get(gradient.sequence_nr)
+    return part or group_of_names(list(names_upwards(event)))
+
+
+def autograd_event(event: Any) -> Any | None:
+    """The computation of a gradient that an event lies in, if any."""
+    while event is not None and not event.name.startswith("autograd::engine"):
+        event = event.cpu_parent
+    return event
 
 
 def names_upwards(event: Any) -> Iterator[str]:
@@ -122,15 +134,6 @@ def marked_part(event: Any) -> str | None:
     """The marked part of the iteration that an event lies in, if any."""
     parts = (name.removeprefix(MARK) for name in names_upwards(event) if name.startswith(MARK))
     return next((part for part in parts if part != ITERATION), None)
-
-
-def backward_part(event: Any, marked_parts: Mapping[int, str]) -> str | None:
-    """The marked part whose gradient an event computes, if any."""
-    while event is not None:
-        if event.name.startswith("autograd::engine"):
-            return marked_parts.get(event.sequence_nr)
-        event = event.cpu_parent
-    return None
 
 
 def group_of_names(names: Sequence[str]) -> str:
