@@ -1,41 +1,86 @@
-"""``python -m benchmarks [-device cpu|cuda] [--output FOLDER]``."""
+"""``python -m benchmarks [-device cpu|cuda] [--only NAME[,NAME]] [--output FOLDER]``."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
+from benchmarks.augmentation import compare_augmentation
+from benchmarks.loading import compare_loading
+from benchmarks.loops import compare_loops
+from benchmarks.measure import Findings
+from benchmarks.memory import compare_memory
 from benchmarks.networks import compare_networks
+from benchmarks.precision import compare_precisions
+from benchmarks.profiling import profile_iterations
 from benchmarks.report import describe_machine, write_report
-from benchmarks.steps import compare_memory, compare_steps, prepare
+from benchmarks.steps import compare_steps
 from benchmarks.transformation import compare_transformation
+from nnunetv2_lwi.errors import UserError
+
+SECTIONS: dict[str, Callable[[torch.device], Findings]] = {
+    "transformation": compare_transformation,
+    "memory": compare_memory,
+    "iterations": compare_steps,
+    "loading": compare_loading,
+    "augmentation": compare_augmentation,
+    "networks": compare_networks,
+    "profile": profile_iterations,
+    "loops2": partial(compare_loops, workers=2),
+    "loops4": partial(compare_loops, workers=4),
+    "loops8": partial(compare_loops, workers=8),
+    "precision": compare_precisions,
+}
+"""By the name that ``--only`` takes, in order. A section that the device does not allow says so in ``left_out``."""
 
 
-def main() -> None:
-    """Measure, print the table and say where it was written."""
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Device, sections and where to write.
+
+    Raises:
+        UserError: there is no such section, or no such device.
+    """
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     default = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("-device", default=default, choices=("cpu", "cuda"), help="(default here: %(default)s)")
+    parser.add_argument("--only", metavar="NAME[,NAME]", default=",".join(SECTIONS), help="of %(default)s")
     parser.add_argument("--output", type=Path, default=Path(".work/bench"), help="(default: %(default)s)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
+    arguments.sections = [name for name in SECTIONS if name in arguments.only.split(",")]
+    unknown = [name for name in arguments.only.split(",") if name not in SECTIONS]
+    if unknown:
+        raise UserError(f"--only {','.join(unknown)}: there is no such section. Sections: {', '.join(SECTIONS)}.")
+    if arguments.device == "cuda" and not torch.cuda.is_available():
+        raise UserError("-device cuda: torch finds no GPU here. Leave it out to measure on the CPU.")
+    return arguments
+
+
+def main(words: Sequence[str]) -> None:
+    """Measure, print the tables and say where they were written."""
+    arguments = parse(words)
     device = torch.device(arguments.device)
     torch.set_num_threads(os.cpu_count() or 1)
-    names = ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")
-    folders = {name: (arguments.output / name).resolve() for name in names}
-    os.environ |= {name: str(folder) for name, folder in folders.items()}
-    print("Preparing a generated data set ...", flush=True)
-    prepare(folders)
-    with open(arguments.output / "nnunet.log", "w") as log, contextlib.redirect_stdout(log):
-        comparisons = compare_transformation(device) + compare_memory(device) + compare_steps(device)
-        comparisons += compare_networks(device)
-    left_out = [] if device.type == "cuda" else ["everything on a GPU: this machine has none, or -device cpu was given"]
-    print(write_report(arguments.output, describe_machine(device), comparisons, left_out))
+    output: Path = arguments.output.resolve()
+    output.mkdir(parents=True, exist_ok=True)
+    os.environ |= {name: str(output / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    unwanted = [name for name in SECTIONS if name not in arguments.sections]
+    findings = Findings(left_out=[f"{', '.join(unwanted)}: not in --only"] if unwanted else [])
+    with open(output / "nnunet.log", "w") as log:
+        for name in arguments.sections:
+            print(f"{time.strftime('%H:%M:%S')} {name} ...", flush=True)
+            with contextlib.redirect_stdout(log):
+                findings.add(SECTIONS[name](device))
+    print(write_report(output, describe_machine(device), findings))
     print(f"Written to {arguments.output}/benchmark.json and benchmark.md")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -1,13 +1,19 @@
-"""Timing two things side by side: turn and turn about in one run, so that a machine whose speed drifts still compares."""
+"""Timing things side by side: turn and turn about in one run, so that a machine whose speed drifts still compares."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TypeVar
 
 import torch
+
+Value = TypeVar("Value")
+
+REPEATS = 5
+"""Rounds that are measured, after one that is not."""
 
 
 @dataclass(frozen=True)
@@ -29,24 +35,96 @@ class Spread:
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much of ``baseline``'s cost ``candidate`` takes.
+    """``candidate`` over ``baseline``.
 
     Attributes:
-        goal: the ratio's upper limit, if there is one.
+        ratio: of round to round, in which both were measured.
+        goal: the ratio's upper limit, if there is one; its lower limit where more is better.
     """
 
     name: str
     candidate: str
     baseline: str
     unit: str
-    candidate_cost: Spread
-    baseline_cost: Spread
+    candidate_value: Spread
+    baseline_value: Spread
     ratio: Spread
     goal: float | None = None
+    more_is_better: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        candidate: str,
+        baseline: str,
+        unit: str,
+        rounds: Mapping[str, Sequence[float]],
+        *,
+        goal: float | None = None,
+        more_is_better: bool = False,
+    ) -> Comparison:
+        """Of two of the things that were measured in the same ``rounds``."""
+        values, others = rounds[candidate], rounds[baseline]
+        ratio = Spread.of([value / other for value, other in zip(values, others, strict=True)])
+        spreads = Spread.of(values), Spread.of(others), ratio
+        return cls(name, candidate, baseline, unit, *spreads, goal, more_is_better)
 
     def as_json(self) -> dict[str, object]:
         """Plain values."""
         return asdict(self)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures that are no comparison of two things, as text."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: list[tuple[str, ...]]
+
+    def as_json(self) -> dict[str, object]:
+        """Plain values."""
+        return asdict(self)
+
+
+@dataclass
+class Findings:
+    """What a section measured, and what it left out and why."""
+
+    comparisons: list[Comparison] = field(default_factory=list)
+    tables: list[Table] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+    def add(self, other: Findings) -> None:
+        """Append what another section found."""
+        self.comparisons += other.comparisons
+        self.tables += other.tables
+        self.left_out += other.left_out
+
+
+def take_turns(
+    measures: Mapping[str, Callable[[], Value]], repeats: int = REPEATS, *, warm_ups: int = 1
+) -> dict[str, list[Value]]:
+    """Call each in turn, ``warm_ups`` rounds and ``repeats`` more; returns what each gave in the latter, round by round."""
+    rounds: dict[str, list[Value]] = {name: [] for name in measures}
+    for number in range(warm_ups + repeats):
+        for name, measure in measures.items():
+            value = measure()
+            if number >= warm_ups:
+                rounds[name].append(value)
+    return rounds
+
+
+def time_rounds(
+    functions: Mapping[str, Callable[[], object]], device: torch.device, *, repeats: int = REPEATS, calls: int = 1
+) -> dict[str, list[float]]:
+    """Milliseconds a call, round by round, each round being ``calls`` calls of each function."""
+
+    def timed(function: Callable[[], object]) -> Callable[[], float]:
+        return lambda: 1000 * seconds(function, calls, device) / calls
+
+    return take_turns({name: timed(function) for name, function in functions.items()}, repeats)
 
 
 def compare(
@@ -55,31 +133,26 @@ def compare(
     baseline: tuple[str, Callable[[], object]],
     device: torch.device,
     *,
-    repeats: int = 7,
+    repeats: int = REPEATS,
     calls: int = 1,
     goal: float | None = None,
 ) -> Comparison:
-    """Time both, a warm-up and ``repeats`` rounds of ``calls`` calls each; ratios are taken round by round."""
-    costs: tuple[list[float], list[float]] = ([], [])
-    for number in range(repeats + 1):
-        for (_, function), seconds in zip((candidate, baseline), costs, strict=True):
-            elapsed = _time(function, calls, device)
-            if number > 0:
-                seconds.append(1000 * elapsed / calls)
-    ratios = [a / b for a, b in zip(*costs, strict=True)]
-    spreads = [Spread.of(values) for values in (*costs, ratios)]
-    return Comparison(name, candidate[0], baseline[0], "ms", *spreads, goal)
+    """Time two functions, turn and turn about."""
+    rounds = time_rounds(dict((candidate, baseline)), device, repeats=repeats, calls=calls)
+    return Comparison.of(name, candidate[0], baseline[0], "ms", rounds, goal=goal)
 
 
-def _time(function: Callable[[], object], calls: int, device: torch.device) -> float:
-    _wait_for(device)
+def seconds(function: Callable[[], object], calls: int, device: torch.device) -> float:
+    """How long ``calls`` calls take, the device's work included."""
+    wait_for(device)
     start = time.perf_counter()
     for _ in range(calls):
         function()
-    _wait_for(device)
+    wait_for(device)
     return time.perf_counter() - start
 
 
-def _wait_for(device: torch.device) -> None:
+def wait_for(device: torch.device) -> None:
+    """Until the device has done what it was given."""
     if device.type == "cuda":
         torch.cuda.synchronize()

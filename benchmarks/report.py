@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.measure import Comparison
+from benchmarks.measure import Comparison, Findings, Table
 
 PACKAGES = ("nnunetv2_lwi", "nnunetv2", "torch", "batchgeneratorsv2", "dynamic-network-architectures", "monai")
 
@@ -26,6 +26,7 @@ def describe_machine(device: torch.device) -> dict[str, object]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
+        "nnUNet_compile": os.environ.get("nnUNet_compile", "not set: nnU-Net compiles on a GPU"),
         "versions": {package: version(package) for package in PACKAGES},
         "commit": commit.stdout.strip() or "unknown",
     }
@@ -40,22 +41,42 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def as_table(comparisons: Sequence[Comparison]) -> str:
+def compared(comparisons: Sequence[Comparison]) -> str:
     """A Markdown table: median and, in brackets, minimum and maximum."""
-    rows = ["| what | candidate | baseline | candidate | baseline | ratio | goal |", "|" + "---|" * 7]
+    rows = []
     for c in comparisons:
-        goal = "" if c.goal is None else f"{c.goal:g}"
-        costs = f"{c.candidate_cost} {c.unit} | {c.baseline_cost} {c.unit}"
-        rows.append(f"| {c.name} | {c.candidate} | {c.baseline} | {costs} | {c.ratio} | {goal} |")
-    return "\n".join(rows)
+        limit = "at least" if c.more_is_better else "at most"
+        goal = "" if c.goal is None else f"{limit} {c.goal:g}"
+        values = (f"{value} {c.unit}" for value in (c.candidate_value, c.baseline_value))
+        rows.append((c.name, c.candidate, c.baseline, *values, str(c.ratio), goal))
+    return markdown(("what", "candidate", "baseline", "candidate", "baseline", "ratio", "goal"), rows)
 
 
-def write_report(folder: Path, machine: dict[str, object], comparisons: Sequence[Comparison], left_out: list[str]) -> str:
+def titled(table: Table) -> str:
+    """A Markdown table below its title."""
+    return f"{table.title}:\n\n{markdown(table.header, table.rows)}"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write_report(folder: Path, machine: dict[str, object], findings: Findings) -> str:
     """Write ``benchmark.json`` and ``benchmark.md``; returns the latter's text."""
     folder.mkdir(parents=True, exist_ok=True)
-    content = {"machine": machine, "comparisons": [c.as_json() for c in comparisons], "left_out": left_out}
+    content = {
+        "machine": machine,
+        "comparisons": [comparison.as_json() for comparison in findings.comparisons],
+        "tables": [table.as_json() for table in findings.tables],
+        "left_out": findings.left_out,
+    }
     (folder / "benchmark.json").write_text(json.dumps(content, indent=2) + "\n")
-    lines = [f"{key}: {value}" for key, value in machine.items()]
-    text = "\n".join([*lines, "", as_table(comparisons), "", *(f"Left out: {reason}" for reason in left_out), ""])
+    blocks = ["\n".join(f"{key}: {value}" for key, value in machine.items())]
+    blocks += [compared(findings.comparisons)] if findings.comparisons else []
+    blocks += [titled(table) for table in findings.tables]
+    blocks += ["\n".join(f"Left out: {reason}" for reason in findings.left_out)] if findings.left_out else []
+    text = "\n\n".join(blocks) + "\n"
     (folder / "benchmark.md").write_text(text)
     return text
