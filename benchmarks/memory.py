@@ -1,28 +1,27 @@
-"""Peak memory of a training iteration of step 1 and of step 2 against nnUNetTrainer's, on the same plan."""
+"""Peak memory of training iterations of step 1 and of step 2 against nnUNetTrainer's, on the same plan."""
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import resource
+import gc
 from functools import partial
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import Comparison, Findings, take_turns
 from benchmarks.plans import Plan, measured_plans
 from benchmarks.steps import against_stock, make_step
 from benchmarks.trainers import trainers_for
 
-IMPORTED_ONCE = ["benchmarks.memory", "benchmarks.networks", "dynamic_network_architectures.architectures.primus"]
-"""With torch, nnU-Net, MONAI and timm, which every process would import else, and hold the memory of."""
 STEPS = 2
 """The second has the optimiser's state beside the gradients."""
+REPEATS = 1
+"""It is counted, not timed: what torch allocates for a step does not change from one run to the next."""
+MIB = 2**20
 
 
 def compare_memory(device: torch.device) -> Findings:
-    """Peak memory of an iteration, plan by plan."""
+    """Peak memory of network, optimiser and iterations, plan by plan."""
     findings = Findings()
     for plan in measured_plans(device):
         findings.comparisons += compare_memory_on(plan, device)
@@ -30,31 +29,37 @@ def compare_memory(device: torch.device) -> Findings:
 
 
 def compare_memory_on(plan: Plan, device: torch.device) -> list[Comparison]:
-    """Each measurement in a process of its own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED_ONCE)
-
-    def peak(cls: type) -> float:
-        with context.Pool(1) as pool:
-            return pool.apply(peak_memory, (cls, plan, device, torch.get_num_threads()))
-
-    rounds = take_turns({name: partial(peak, cls) for name, cls in trainers_for(plan).items()}, warm_ups=0)
-    return against_stock(f"peak memory of an iteration, {plan}", plan, "MiB", rounds)
+    """One trainer after the other."""
+    peaks = {name: partial(peak_memory, cls, plan, device) for name, cls in trainers_for(plan).items()}
+    return against_stock(f"peak memory, {plan}", plan, "MiB", take_turns(peaks, REPEATS, warm_ups=0))
 
 
-def peak_memory(cls: type, plan: Plan, device: torch.device, threads: int) -> float:
-    """MiB over what the process held before there was a trainer; on a GPU, what torch had there at most."""
-    torch.set_num_threads(threads)
-    before = resident_peak()
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        step = make_step(cls, plan, device)
-        for _ in range(STEPS):
-            step()
+def peak_memory(cls: type, plan: Plan, device: torch.device) -> float:
+    """MiB that torch held at most on the device, from before there was a trainer."""
+    gc.collect()
     if device.type == "cuda":
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resident_peak() - before
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        train(cls, plan, device)
+        return (torch.cuda.max_memory_allocated() - before) / MIB
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        train(cls, plan, device)
+    return peak_of_allocations(profiled) / MIB
 
 
-def resident_peak() -> float:
-    """MiB that this process had in memory at most."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def train(cls: type, plan: Plan, device: torch.device) -> None:
+    """A trainer's first iterations."""
+    step = make_step(cls, plan, device)
+    for _ in range(STEPS):
+        step()
+
+
+def peak_of_allocations(profiled: profile) -> int:
+    """Bytes that the CPU's tensors took at most, over what they took at the start."""
+    events = profiled.profiler.kineto_results.events()  # type: ignore[union-attr]
+    held = peak = 0
+    for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak

@@ -63,10 +63,15 @@ class PretextNetwork(nn.Module):
         return pretext
 
     def forward(self, masked: Tensor) -> PretextOutput:
-        """Predict the order and the shuffled volume from X'', (N, C, D, H, W)."""
+        """Predict the order and the shuffled volume from X'', (N, C, D, H, W).
+
+        The heads come first: their backward pass then comes last. The other way round, gradients as large as the skips
+        would wait beside the decoder's for as long as its backward pass takes.
+        """
         skips = self.network.encoder(masked)  # type: ignore[operator]
+        order_logits = self.order_heads(skips)
         reconstruction = self.network.decoder(skips) if self.reconstructs else None  # type: ignore[operator]
-        return PretextOutput(self.order_heads(skips), reconstruction)
+        return PretextOutput(order_logits, reconstruction)
 
     @property
     def chance(self) -> float:

@@ -114,6 +114,12 @@ def test_chance_is_what_an_untrained_network_scores():
     assert torch.stack(correct).mean().item() == pytest.approx(pretext.chance, abs=0.05)
 
 
+def test_the_decoders_backward_pass_comes_before_that_of_the_heads():
+    """Else their gradients, as large as the skips, wait for it: 7 % more memory on nnU-Net's own plan."""
+    output = make()(torch.randn(1, 2, *PATCH))
+    assert output.reconstruction.grad_fn._sequence_nr() > max(z.grad_fn._sequence_nr() for z in output.order_logits)
+
+
 def test_the_network_is_captured_whole_by_torch_compile():
     pretext = make()
     image = torch.randn(1, 2, *PATCH)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.memory import compare_memory_on
+from benchmarks.memory import compare_memory_on, peak_of_allocations
 from benchmarks.plans import make_plan, own_plan
 from benchmarks.steps import compare_steps_on, make_step
 from benchmarks.trainers import make_batch, make_trainer, trainers_for
@@ -43,8 +43,17 @@ def test_a_step_trains(phantom):
         assert set(make_step(cls, plan, CPU)()) >= {"loss"}
 
 
-@pytest.mark.slow
-def test_peak_memory(phantom):
-    for comparison in compare_memory_on(own_plan(phantom), CPU):
-        assert comparison.unit == "MiB"
-        assert comparison.candidate_value.minimum > 0
+def test_neither_step_takes_more_memory_than_nnunets_trainer(phantom):
+    step1, step2 = compare_memory_on(own_plan(phantom), CPU)
+    assert (step1.name, step1.unit, step1.goal) == ("peak memory, PlainConvUNet, 2 x 8x16x16", "MiB", 1.0)
+    assert step1.ratio.median <= 1.0
+    assert step2.ratio.median <= 1.0
+
+
+def test_the_peak_is_of_what_is_held_at_the_same_time():
+    with torch.profiler.profile(profile_memory=True) as profiled:
+        for _ in range(3):
+            first = torch.ones(1000)
+            second = torch.ones(500)
+            del first, second
+    assert peak_of_allocations(profiled) == pytest.approx(4 * 1500, abs=256)
