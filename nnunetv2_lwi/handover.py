@@ -64,12 +64,21 @@ class Transfer:
 
     taken: list[str]
     left: list[str]
+    """Output layers."""
+    unwanted: list[str]
+    """What is not of the encoder, where the plan hands over the encoder alone."""
     untrained: list[str]
 
     def __str__(self) -> str:
-        text = f"{len(self.taken)} of {len(self.taken) + len(self.left)} tensors come from step 1"
+        total = len(self.taken) + len(self.left) + len(self.unwanted)
+        text = f"{len(self.taken)} of {total} tensors come from step 1"
         if self.left:
             text += f"; {len(self.left)} stay random, being output layers: {', '.join(self.left)}"
+        if self.unwanted:
+            text += (
+                f"; {len(self.unwanted)} stay random, since the plan hands over the encoder alone (lwi.seg.hand_over): "
+                f"{shortened(self.unwanted)}"
+            )
         if self.untrained:
             text += (
                 f"; {len(self.untrained)} of those taken are as random as they were drawn, since step 1 did not train them "
@@ -147,8 +156,18 @@ def output_layers(network: nn.Module) -> list[str]:
     return [key for key in network.state_dict() if OUTPUT_LAYERS in key]
 
 
-def hand_over(step1: Step1, network: nn.Module) -> Transfer:
-    """Copy every weight and buffer except output layers into the network.
+def keys_of_encoder(network: nn.Module) -> set[str]:
+    """Keys whose tensors are the encoder's, also by another name: nnU-Net's decoders hold the encoder too."""
+    encoder: nn.Module = network.encoder  # type: ignore[assignment]
+    own = {tensor.data_ptr() for tensor in encoder.state_dict().values()}
+    return {key for key, tensor in network.state_dict().items() if tensor.data_ptr() in own}
+
+
+def hand_over(step1: Step1, network: nn.Module, parts: str = "network") -> Transfer:
+    """Copy every weight and buffer except output layers into the network, or those of its encoder.
+
+    Args:
+        parts: ``network`` or ``encoder``.
 
     Raises:
         UserError: a key is missing or has another shape; the network is left as it was.
@@ -158,11 +177,13 @@ def hand_over(step1: Step1, network: nn.Module) -> Transfer:
         raise UserError(f"{step1.path} does not fit the network of this plan: {shortened(problems)}.")
     state = network.state_dict()
     left = output_layers(network)
-    taken = [key for key in state if key not in left]
+    wanted = state.keys() if parts == "network" else keys_of_encoder(network)
+    taken = [key for key in state if key in wanted and key not in left]
+    unwanted = [key for key in state if key not in wanted and key not in left]
     with torch.no_grad():
         for key in taken:
             state[key].copy_(step1.weights[key])
-    return Transfer(taken, left, [key for key in step1.untrained if key in taken])
+    return Transfer(taken, left, unwanted, [key for key in step1.untrained if key in taken])
 
 
 def shortened(names: list[str], most: int = 4) -> str:

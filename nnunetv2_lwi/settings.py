@@ -22,6 +22,7 @@ STARTS = ("step1", "random")
 INITIALIZATIONS = (
     "network", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "trunc_normal",
 )  # fmt: skip
+HANDED_OVER = ("network", "encoder")
 AUGMENTATION_DEVICES = ("auto", "cpu")
 
 Settings = TypeVar("Settings")
@@ -65,6 +66,7 @@ def one_of(names: tuple[str, ...]) -> Rule:
 NOT_NEGATIVE = Rule("a number, at least 0", lambda value: _is_number(value) and value >= 0)
 POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
 FRACTION = Rule("a number, at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
+SHARE = Rule("a number above 0 and at most 1", lambda value: _is_number(value) and 0 < value <= 1)
 TRUE_OR_FALSE = Rule("true or false", lambda value: isinstance(value, bool))
 BETAS = Rule("two numbers, at least 0 and below 1", lambda value: is_list_of(value, FRACTION.holds) and len(value) == 2)
 EDGES = Rule("three whole numbers, at least 1", lambda value: is_list_of(value, whole_number(1).holds) and len(value) == 3)
@@ -89,6 +91,8 @@ class MaskingSettings:
     """Share of the cells that is zeroed."""
     patch_size: tuple[int, int, int] = setting((16, 16, 16), EDGES)
     """(D, H, W) of one cell in voxels, capped by the slab's thickness and by the patch."""
+    share: float = setting(1.0, SHARE)
+    """Share of the training samples that are masked at all."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,8 @@ class SegSettings(TrainingSettings):
 
     start: str = setting("step1", one_of(STARTS))
     """``random`` is a baseline with the same optimiser and schedule."""
+    hand_over: str = setting("network", one_of(HANDED_OVER))
+    """What comes from step 1: encoder and decoder, or the encoder alone. Output layers never do."""
     initialization: str = setting("network", one_of(INITIALIZATIONS))
     """How a random start is drawn: as the network does it, or by a data-independent scheme (paper, Fig. 1)."""
 
@@ -136,6 +142,8 @@ class LWISettings:
     num_subvolumes: int | None = setting(None, whole_number(2).or_null())
     """B; null: patch depth over the depth stride of the deepest level."""
     masking: MaskingSettings = field(default_factory=MaskingSettings)
+    shuffled_share: float = setting(1.0, SHARE)
+    """Share of the training samples whose slabs are shuffled; the order of the others is to be predicted too."""
     order_weight: float = setting(1.0, NOT_NEGATIVE)
     reconstruction_weight: float = setting(1.0, NOT_NEGATIVE)
     order_levels: tuple[int, ...] | None = setting(None, LEVELS.or_null())

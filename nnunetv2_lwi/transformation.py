@@ -7,7 +7,7 @@ laid over X', after the shuffle. All of it runs on the batch's device, without l
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import NamedTuple
 
@@ -28,14 +28,25 @@ class TransformedBatch(NamedTuple):
     """(N, B), int64: what the order heads are to predict."""
 
 
-def draw_order(samples: int, slabs: int, generator: torch.Generator) -> Tensor:
+def draw_order(samples: int, slabs: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
     """Draw one permutation of the slabs per sample, uniformly: argsort of noise.
+
+    Args:
+        share: probability with which a sample is shuffled; the others get 0..B-1.
 
     Returns:
         order (N, B), int64, on the generator's device.
     """
     noise = torch.rand(samples, slabs, generator=generator, device=generator.device)
-    return noise.argsort(dim=1)
+    order = noise.argsort(dim=1)
+    if share == 1:
+        return order
+    return torch.where(draw_samples(samples, share, generator)[:, None], order, torch.arange(slabs, device=order.device))
+
+
+def draw_samples(samples: int, share: float, generator: torch.Generator) -> Tensor:
+    """(N,), bool: each sample with the probability ``share``, by itself."""
+    return torch.rand(samples, generator=generator, device=generator.device) < share
 
 
 def shuffle_slabs(volume: Tensor, order: Tensor) -> Tensor:
@@ -123,6 +134,7 @@ def draw_cell_mask(samples: int, grid: MaskGrid, masking: MaskingSettings, gener
     """Draw exactly round(ratio x cells) cells per sample, every set of that size being equally likely.
 
     ``random`` draws among all cells; ``tube`` draws among the columns, (cells H, cells W), and repeats them along depth.
+    With ``masking.share`` below 1 a sample has no masked cell with the probability that is left.
 
     Returns:
         (N, cells D, cells H, cells W), bool, True where the volume is zeroed.
@@ -132,6 +144,8 @@ def draw_cell_mask(samples: int, grid: MaskGrid, masking: MaskingSettings, gener
     noise = torch.rand(samples, cells, generator=generator, device=generator.device)
     chosen = noise.argsort(dim=1)[:, :masked]
     mask = torch.zeros(samples, cells, dtype=torch.bool, device=noise.device).scatter_(1, chosen, True)
+    if masking.share < 1:
+        mask &= draw_samples(samples, masking.share, generator)[:, None]
     return mask.view(samples, -1, cells_h, cells_w).expand(-1, cells_d, -1, -1)
 
 
@@ -143,11 +157,18 @@ class Transformation:
         patch_size: (D, H, W).
         slabs: B; 1 leaves the order as it is (no order prediction).
         masking: None leaves every voxel (no reconstruction).
+        shuffled_share: of the samples.
     """
 
     patch_size: tuple[int, int, int]
     slabs: int
     masking: MaskingSettings | None
+    shuffled_share: float = 1.0
+
+    def of_every_sample(self) -> Transformation:
+        """The same, but every sample is shuffled and masked: validation tells of the whole task whatever is trained."""
+        masking = None if self.masking is None else replace(self.masking, share=1.0)
+        return replace(self, masking=masking, shuffled_share=1.0)
 
     @property
     def grid(self) -> MaskGrid | None:
@@ -161,7 +182,7 @@ class Transformation:
         filling it.
         """
         samples = volume.shape[0]
-        order = draw_order(samples, self.slabs, generator)
+        order = draw_order(samples, self.slabs, generator, self.shuffled_share)
         shuffled = shuffle_slabs(volume, order) if self.slabs > 1 else volume
         if self.masking is None or self.grid is None:
             return TransformedBatch(shuffled, shuffled, order)

@@ -159,6 +159,33 @@ def test_with_overwrite_the_same_comes_out_in_less_memory(slabs, masking):
     )
 
 
+def test_a_share_of_the_samples_is_shuffled_and_a_share_is_masked_each_drawn_by_itself():
+    volume = torch.rand(2000, 1, 4, 4, 4, generator=generator()) + 1
+    masking = MaskingSettings(ratio=0.5, patch_size=(2, 2, 2), share=0.75)
+    transformation = Transformation((4, 4, 4), 2, masking, shuffled_share=0.5)
+    batch = transformation(volume, generator())
+    shuffled = (batch.order != torch.arange(2)).any(1)
+    masked = (batch.masked == 0).flatten(1).sum(1)
+    assert shuffled.float().mean() == pytest.approx(0.5 / 2, abs=0.04), "of two slabs, half the permutations change nothing"
+    assert (masked > 0).float().mean() == pytest.approx(0.75, abs=0.04) and set(masked.tolist()) == {0, 32}
+    assert (shuffled & (masked > 0)).float().mean() == pytest.approx(0.25 * 0.75, abs=0.04)
+    assert torch.equal(shuffle_slabs(volume, batch.order), batch.shuffled)
+    whole = transformation.of_every_sample()(volume, generator())
+    assert (whole.masked == 0).flatten(1).any(1).all()
+    assert (whole.order != torch.arange(2)).any(1).float().mean() == pytest.approx(0.5, abs=0.04)
+
+
+def test_whole_shares_draw_nothing_more():
+    """A training with the defaults is the one it was before there were shares."""
+    volume = torch.rand(3, 1, 8, 4, 4)
+    drawn = generator()
+    Transformation((8, 4, 4), 4, MaskingSettings(patch_size=(2, 2, 2)))(volume, drawn)
+    expected = generator()
+    torch.rand(3, 4, generator=expected)
+    torch.rand(3, 16, generator=expected)
+    assert torch.equal(drawn.get_state(), expected.get_state())
+
+
 def test_without_order_nothing_moves_and_without_masking_nothing_is_lost():
     volume = torch.randn(3, 2, 8, 4, 4)
     unmoved = Transformation((8, 4, 4), 1, MaskingSettings(patch_size=(2, 2, 2)))(volume, generator())

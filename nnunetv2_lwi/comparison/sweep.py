@@ -14,7 +14,7 @@ Variant = dict[str, Any]
 """Values by dotted key of the ``lwi`` block."""
 
 OF_BOTH_STEPS = ("seg.", "iterations_per_epoch", "val_iterations_per_epoch", "augmentation_device")
-"""What a training without step 1 depends on."""
+"""What a training without step 1 depends on, but for what is handed over."""
 
 
 def parse_sweeps(texts: Sequence[str]) -> list[Variant]:
@@ -48,7 +48,7 @@ def _parse(text: str) -> tuple[str, list[Any]]:
 
 def matters_without_step1(variant: Variant) -> Variant:
     """What of a variant changes a training that has no step 1."""
-    return {key: value for key, value in variant.items() if key.startswith(OF_BOTH_STEPS)}
+    return {key: value for key, value in variant.items() if key.startswith(OF_BOTH_STEPS) and key != "seg.hand_over"}
 
 
 def describe(variant: Variant) -> str:

@@ -88,10 +88,11 @@ class nnUNetTrainerLWIInit(LWITrainer):
         pretext = self.pretext_network
         depth, height, width = self.configuration_manager.patch_size
         masking = self.lwi.masking if self.lwi.reconstructs else None
-        self.transformation = Transformation((depth, height, width), pretext.slabs, masking)
+        self.transformation = Transformation((depth, height, width), pretext.slabs, masking, self.lwi.shuffled_share)
         self.generator = make_generator(self.device, self.seed)
         network = self.network.module if self.is_ddp else self.network
-        self.evaluate = PretextEvaluator(network, self.transformation, self.loss, self.device, self.autocast)
+        self.whole_task = self.transformation.of_every_sample()
+        self.evaluate = PretextEvaluator(network, self.whole_task, self.loss, self.device, self.autocast)
         self.logger.local_logger = PretextLogger(self.loss.names, pretext.chance)
         self._log_what_is_trained(pretext)
 
@@ -177,7 +178,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """nnU-Net's, on a segmentation without labels."""
         return without_labels(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
 
-    def transform(self, batch: dict[str, Any]) -> TransformedBatch:
+    def transform(self, batch: dict[str, Any], transformation: Transformation) -> TransformedBatch:
         """Move a loader's batch to the device, shuffle it and mask it; the batch is used up.
 
         Raises:
@@ -185,11 +186,11 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """
         self.finite_voxels.require()
         volume = batch["data"].to(self.device, non_blocking=True)
-        return self.transformation(volume, self.generator, overwrite=True)
+        return transformation(volume, self.generator, overwrite=True)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One step; returns the loss and its parts, still on the device."""
-        transformed = self.transform(batch)
+        transformed = self.transform(batch, self.transformation)
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             losses = self.loss(self.network(transformed.masked), transformed)
@@ -198,7 +199,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The loss and its parts on a validation batch."""
-        return self.evaluate(self.transform(batch))[1]
+        return self.evaluate(self.transform(batch, self.whole_task))[1]
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's means."""

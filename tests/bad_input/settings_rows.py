@@ -14,6 +14,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "masking.strategy": ["cube"],
     "masking.ratio": [1, -0.1, "0.4", math.nan],
     "masking.patch_size": [[16, 16], 16, [16, 0, 16]],
+    "masking.share": [0, 1.1],
+    "shuffled_share": [0, 1.5, "1"],
     "order_weight": [-1, math.inf],
     "reconstruction_weight": [math.nan, None],
     "order_levels": [[], [1, 1], [-1], 2],
@@ -22,6 +24,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "augmentation_device": ["gpu"],
     "seed": [-1, 1.5],
     "seg.start": ["step2"],
+    "seg.hand_over": ["decoder"],
     "seg.initialization": ["he"],
 }
 OF_BOTH_STEPS: dict[str, list[Any]] = {

@@ -16,6 +16,11 @@ def test_every_combination():
     assert matters_without_step1(variants[1]) == {"seg.optimizer": "SGD"}
 
 
+def test_what_is_handed_over_does_not_matter_to_a_random_start():
+    variants = parse_sweeps(["seg.hand_over=network,encoder", "shuffled_share=1.0,0.5"])
+    assert len(variants) == 4 and all(matters_without_step1(variant) == {} for variant in variants)
+
+
 def test_no_sweep_is_one_empty_variant():
     assert parse_sweeps([]) == [{}] and describe({}) == ""
 

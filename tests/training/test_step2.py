@@ -54,6 +54,22 @@ def test_it_finds_its_own_step_1_and_says_what_came_over(dataset, step1):
     assert "Start: step 1 of Dataset999_Tiny, plans nnUNetPlans, configuration 3d_fullres, fold 0" in log
 
 
+def test_the_encoder_alone_goes_over_where_the_plan_says_so(dataset, step1):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, "hand_over": "encoder"})
+    state, weights = start(trainer), weights_of(step1)
+    for key, value in state.items():
+        same = value.shape == weights[key].shape and torch.equal(value, weights[key])
+        drawn = value.dim() > 1
+        if "encoder." in key:
+            assert same, key
+        elif drawn:
+            assert not same, key
+    encoder = sum("encoder." in key for key in state)
+    assert f"{encoder} of {len(state)} tensors come from step 1; 4 stay random, being output layers" in log_of(trainer)
+    alone = "stay random, since the plan hands over the encoder alone (lwi.seg.hand_over): decoder.stages.0.convs.0"
+    assert f"{len(state) - encoder - 4} {alone}" in log_of(trainer)
+
+
 def test_settings_of_step_2_do_not_make_step_1_stale(dataset, step1):
     trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 9, "optimizer": "AdamW", "lr": 1e-4})
     assert_handed_over(start(trainer), weights_of(step1))
