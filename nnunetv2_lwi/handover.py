@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from nnunetv2_lwi.checkpoint import LWI_KEY, read_checkpoint, require_format
 from nnunetv2_lwi.digest import Digest, differing_keys
@@ -19,6 +20,8 @@ from nnunetv2_lwi.names import STEP1_TRAINER
 OUTPUT_LAYERS = ".seg_layers."
 """nnU-Net's mark of output layers, which are never handed over."""
 
+NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+"""Normalization layers: instance and batch normalization, and those of transformers."""
 
 PROVENANCE = ("dataset_name", "plans_name", "configuration", "fold", "cases", "versions")
 """What a step 1 says of where it comes from."""
@@ -66,7 +69,7 @@ class Transfer:
     left: list[str]
     """Output layers."""
     unwanted: list[str]
-    """What is not of the encoder, where the plan hands over the encoder alone."""
+    """What the plan does not hand over."""
     untrained: list[str]
 
     def __str__(self) -> str:
@@ -76,8 +79,8 @@ class Transfer:
             text += f"; {len(self.left)} stay random, being output layers: {', '.join(self.left)}"
         if self.unwanted:
             text += (
-                f"; {len(self.unwanted)} stay random, since the plan hands over the encoder alone (lwi.seg.hand_over): "
-                f"{shortened(self.unwanted)}"
+                f"; {len(self.unwanted)} stay as drawn, since the plan does not hand them over (lwi.seg.hand_over, "
+                f"hand_over_norms): {shortened(self.unwanted)}"
             )
         if self.untrained:
             text += (
@@ -163,11 +166,18 @@ def keys_of_encoder(network: nn.Module) -> set[str]:
     return {key for key, tensor in network.state_dict().items() if tensor.data_ptr() in own}
 
 
-def hand_over(step1: Step1, network: nn.Module, parts: str = "network") -> Transfer:
+def keys_of_norms(network: nn.Module) -> set[str]:
+    """Keys of scale and shift of every normalization layer, by every name; running statistics are not among them."""
+    layers = (name for name, module in network.named_modules(remove_duplicate=False) if isinstance(module, NORMS))
+    return {f"{name}.{parameter}" for name in layers for parameter in ("weight", "bias")}
+
+
+def hand_over(step1: Step1, network: nn.Module, parts: str = "network", norms: bool = True) -> Transfer:
     """Copy every weight and buffer except output layers into the network, or those of its encoder.
 
     Args:
         parts: ``network`` or ``encoder``.
+        norms: scale and shift of normalization layers too.
 
     Raises:
         UserError: a key is missing or has another shape; the network is left as it was.
@@ -177,7 +187,8 @@ def hand_over(step1: Step1, network: nn.Module, parts: str = "network") -> Trans
         raise UserError(f"{step1.path} does not fit the network of this plan: {shortened(problems)}.")
     state = network.state_dict()
     left = output_layers(network)
-    wanted = state.keys() if parts == "network" else keys_of_encoder(network)
+    wanted = set(state) if parts == "network" else keys_of_encoder(network)
+    wanted -= set() if norms else keys_of_norms(network)
     taken = [key for key in state if key in wanted and key not in left]
     unwanted = [key for key in state if key not in wanted and key not in left]
     with torch.no_grad():

@@ -131,6 +131,8 @@ class SegSettings(TrainingSettings):
     """``random`` is a baseline with the same optimiser and schedule."""
     hand_over: str = setting("network", one_of(HANDED_OVER))
     """What comes from step 1: encoder and decoder, or the encoder alone. Output layers never do."""
+    hand_over_norms: bool = setting(True, TRUE_OR_FALSE)
+    """Whether scale and shift of normalization layers come from step 1 as well; else they stay 1 and 0."""
     initialization: str = setting("network", one_of(INITIALIZATIONS))
     """How a random start is drawn: as the network does it, or by a data-independent scheme (paper, Fig. 1)."""
 

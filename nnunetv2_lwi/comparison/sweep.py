@@ -17,6 +17,9 @@ OF_BOTH_STEPS = ("seg.", "iterations_per_epoch", "val_iterations_per_epoch", "au
 """What a training without step 1 depends on, but for what is handed over."""
 
 
+HAND_OVER = "seg.hand_over"
+
+
 def parse_sweeps(texts: Sequence[str]) -> list[Variant]:
     """Every combination of the values; without a sweep, one empty variant.
 
@@ -48,7 +51,7 @@ def _parse(text: str) -> tuple[str, list[Any]]:
 
 def matters_without_step1(variant: Variant) -> Variant:
     """What of a variant changes a training that has no step 1."""
-    return {key: value for key, value in variant.items() if key.startswith(OF_BOTH_STEPS) and key != "seg.hand_over"}
+    return {key: value for key, value in variant.items() if key.startswith(OF_BOTH_STEPS) and not key.startswith(HAND_OVER)}
 
 
 def describe(variant: Variant) -> str:

@@ -87,7 +87,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
                 f"{step1.path} is stale, the plan changed since: {'; '.join(verdict.refusals)}. Undo the change, or move "
                 f"{step1.path.parent} away and run {self._step1_command()}."
             )
-        transfer = hand_over(step1, self.unwrapped_network, self.lwi.seg.hand_over)
+        transfer = hand_over(step1, self.unwrapped_network, self.lwi.seg.hand_over, self.lwi.seg.hand_over_norms)
         self.start = {"kind": "step1", "path": str(step1.path), "provenance": step1.provenance}
         self.print_to_log_file(f"Start: step 1 of {step1.origin} ({step1.path}). {transfer}")
         for warning in verdict.warnings:

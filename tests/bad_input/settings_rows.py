@@ -25,6 +25,7 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "seed": [-1, 1.5],
     "seg.start": ["step2"],
     "seg.hand_over": ["decoder"],
+    "seg.hand_over_norms": ["no"],
     "seg.initialization": ["he"],
 }
 OF_BOTH_STEPS: dict[str, list[Any]] = {

@@ -17,7 +17,7 @@ def test_every_combination():
 
 
 def test_what_is_handed_over_does_not_matter_to_a_random_start():
-    variants = parse_sweeps(["seg.hand_over=network,encoder", "shuffled_share=1.0,0.5"])
+    variants = parse_sweeps(["seg.hand_over=network,encoder", "seg.hand_over_norms=true,false"])
     assert len(variants) == 4 and all(matters_without_step1(variant) == {} for variant in variants)
 
 

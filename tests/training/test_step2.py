@@ -66,8 +66,19 @@ def test_the_encoder_alone_goes_over_where_the_plan_says_so(dataset, step1):
             assert not same, key
     encoder = sum("encoder." in key for key in state)
     assert f"{encoder} of {len(state)} tensors come from step 1; 4 stay random, being output layers" in log_of(trainer)
-    alone = "stay random, since the plan hands over the encoder alone (lwi.seg.hand_over): decoder.stages.0.convs.0"
+    alone = "stay as drawn, since the plan does not hand them over (lwi.seg.hand_over, hand_over_norms): decoder.stages.0"
     assert f"{len(state) - encoder - 4} {alone}" in log_of(trainer)
+
+
+@pytest.mark.parametrize("parts", ["network", "encoder"])
+def test_scales_and_shifts_stay_as_drawn_where_the_plan_says_so(dataset, step1, parts):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, "hand_over": parts, "hand_over_norms": False})
+    state, weights = start(trainer), weights_of(step1)
+    norms = {key for key in state if ".norm." in key or ".all_modules.1." in key}
+    assert norms and all(torch.equal(state[key], torch.full_like(state[key], float("weight" in key))) for key in norms)
+    taken = {key for key in state if ".seg_layers." not in key and (parts == "network" or "encoder." in key)} - norms
+    assert all(torch.equal(state[key], weights[key]) for key in taken)
+    assert f"{len(taken)} of {len(state)} tensors come from step 1" in log_of(trainer)
 
 
 def test_settings_of_step_2_do_not_make_step_1_stale(dataset, step1):
