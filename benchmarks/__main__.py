@@ -63,11 +63,21 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+def as_nnunetv2_train(device: torch.device) -> None:
+    """The modes that nnU-Net's command trains in: on a GPU one thread and cuDNN's own choice, on the CPU all threads."""
+    if device.type == "cuda":
+        torch.set_num_threads(1)
+        torch.backends.cudnn.deterministic = False
+        torch.backends.cudnn.benchmark = True
+    else:
+        torch.set_num_threads(os.cpu_count() or 1)
+
+
 def main(words: Sequence[str]) -> None:
     """Measure, print the tables and say where they were written."""
     arguments = parse(words)
     device = torch.device(arguments.device)
-    torch.set_num_threads(os.cpu_count() or 1)
+    as_nnunetv2_train(device)
     output: Path = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
     os.environ |= {name: str(output / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}

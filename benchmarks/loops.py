@@ -16,6 +16,7 @@ from benchmarks.datasets import LARGE
 from benchmarks.measure import Comparison, Findings, take_turns, wait_for
 from benchmarks.plans import Plan, own_plan
 from benchmarks.trainers import CANDIDATES, make_trainer, trainers_for
+from nnunetv2_lwi.training.device_loader import host_loader
 from nnunetv2_lwi.training.loader_workers import end_workers
 
 SECONDS = 8.0
@@ -83,5 +84,6 @@ def run_loop(trainer: Any, workers: int, duration: float) -> Loop:
 
 
 def batches_in_store(loader: Any) -> int:
-    """How many batches a loader with workers makes ahead: in two queues, and one in each worker's hands."""
-    return 2 * getattr(loader, "num_cached", 0) + getattr(loader, "num_processes", 1)
+    """How many batches a loader with workers makes ahead: in two queues, one in each worker's hands, one on the device."""
+    workers = host_loader(loader)
+    return 2 * getattr(workers, "num_cached", 0) + getattr(workers, "num_processes", 1) + (workers is not loader)

@@ -1,7 +1,7 @@
 """A CUDA device without a GPU: shapes, types and devices are followed as torch would, no number is ever computed.
 
-It tells what CPU tensors cannot: an operation between a tensor there and one on the CPU raises, and so does everything that
-waits for the device, since there is no number to hand back.
+It tells what CPU tensors cannot. An operation between a tensor there and one on the CPU raises, and so does what waits for
+the device: asking for a number, since there is none, and copies of tensors from there, or to there and not ``non_blocking``.
 """
 
 from __future__ import annotations
@@ -36,10 +36,27 @@ class PretendedCuda(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
         """Pretend what touches a pretended tensor, or makes one."""
         leaves = tree_leaves((args, kwargs or {}))
+        require_no_wait(func, args, kwargs or {})
         if any(isinstance(leaf, FakeTensor) or (isinstance(leaf, torch.device) and leaf == CUDA) for leaf in leaves):
             return func(*args, **kwargs or {})
         with _disable_current_modes():
             return func(*args, **kwargs or {})
+
+
+def require_no_wait(func: Any, args: Any, kwargs: dict[str, Any]) -> None:
+    """Raises:
+    RuntimeError: a copy between host and device that the host waits for.
+    """
+    if func is torch.ops.aten._to_copy.default:
+        source, target = args[0].device, torch.device(kwargs.get("device") or args[0].device)
+        non_blocking = kwargs.get("non_blocking", False)
+    elif func is torch.ops.aten.copy_.default:
+        source, target = args[1].device, args[0].device
+        non_blocking = args[2] if len(args) > 2 else kwargs.get("non_blocking", False)
+    else:
+        return
+    if (source.type, target.type) == ("cuda", "cpu") or ((source.type, target.type) == ("cpu", "cuda") and not non_blocking):
+        raise RuntimeError(f"a copy from {source} to {target} that the host waits for")
 
 
 def pretend(network: nn.Module) -> nn.Module:

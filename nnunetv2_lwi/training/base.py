@@ -37,7 +37,7 @@ from nnunetv2_lwi.settings import LWISettings, TrainingSettings
 from nnunetv2_lwi.training.augmentation import require_augmentable, without_benchmarks
 from nnunetv2_lwi.training.build import telling_what_cannot_be_built
 from nnunetv2_lwi.training.cpu_threads import stay_on_own_cores
-from nnunetv2_lwi.training.device_loader import DeviceLoader
+from nnunetv2_lwi.training.device_loader import DeviceLoader, host_loader
 from nnunetv2_lwi.training.device_transforms import NoDeviceForm, on_device
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.finite_voxels import CheckedDataset, FiniteVoxels
@@ -201,11 +201,6 @@ class LWITrainer(nnUNetTrainer):
             self.dataloader_train = DeviceLoader(self.dataloader_train, self.device_transforms, self.device)
         return self.dataloader_train, self.dataloader_val
 
-    def _without_device_loader(self) -> None:
-        """nnU-Net's own loader again, whose workers it knows how to end."""
-        if isinstance(self.dataloader_train, DeviceLoader):
-            self.dataloader_train = self.dataloader_train.loader
-
     def run_training(self) -> None:
         """nnU-Net's; before a mistake is told the loaders' workers are ended, which keeps them quiet.
 
@@ -224,12 +219,11 @@ class LWITrainer(nnUNetTrainer):
             raise writing_failed(error, error.filename or self.output_folder) from error
 
     def on_train_end(self) -> None:
-        """nnU-Net's."""
-        self._without_device_loader()
+        """nnU-Net's, which ends the workers of loaders that it knows."""
+        self.dataloader_train = host_loader(self.dataloader_train)
         super().on_train_end()
 
     def _end_workers(self) -> None:
-        self._without_device_loader()
         for loader in (self.dataloader_train, self.dataloader_val):
             end_workers(loader)
 

@@ -70,6 +70,11 @@ def augment(batch: Batch, transforms: ComposeTransforms, device: torch.device) -
     }
 
 
+def host_loader(loader: Any) -> Any:
+    """nnU-Net's own loader, whose workers it knows how to end; the loader itself where nothing is around it."""
+    return loader.loader if isinstance(loader, DeviceLoader) else loader
+
+
 def tensors_of(batch: Batch) -> list[Tensor]:
     """Image and target, or targets of deep supervision."""
     target = batch["target"]

@@ -7,6 +7,8 @@ from typing import Any
 
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
 
+from nnunetv2_lwi.training.device_loader import host_loader
+
 
 def end_workers(loader: Any) -> None:
     """End a loader's workers, if it has any, without a word.
@@ -14,6 +16,7 @@ def end_workers(loader: Any) -> None:
     The loader's thread may be fetching a batch from a worker that is just ending; it then raises, and Python would print
     its traceback beside the one line that the user is told.
     """
+    loader = host_loader(loader)
     if not isinstance(loader, NonDetMultiThreadedAugmenter):
         return
     ending, report = loader.results_loop_thread, threading.excepthook

@@ -18,18 +18,16 @@ POLY_EXPONENT = 0.9
 
 
 def build_optimizer(parameters: Iterable[nn.Parameter], settings: TrainingSettings) -> Optimizer:
-    """The optimiser over the parameters that are trained; frozen ones are left out.
-
-    On CUDA it is torch's fused one: mixed precision's scaler tells it on the device whether gradients overflowed, where
-    every other asks the device once a step and waits. On the CPU it is nnU-Net's to the last bit.
-    """
+    """The optimiser over the parameters that are trained; frozen ones are left out."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    fused = True if all(parameter.is_cuda for parameter in trained) else None
-    rate, decay = settings.lr, settings.weight_decay
     if settings.optimizer == "AdamW":
-        return torch.optim.AdamW(trained, rate, betas=settings.betas, weight_decay=decay, fused=fused)
+        return torch.optim.AdamW(trained, settings.lr, betas=settings.betas, weight_decay=settings.weight_decay)
     return torch.optim.SGD(
-        trained, rate, momentum=settings.momentum, weight_decay=decay, nesterov=settings.nesterov, fused=fused
+        trained,
+        settings.lr,
+        momentum=settings.momentum,
+        weight_decay=settings.weight_decay,
+        nesterov=settings.nesterov,
     )
 
 

@@ -19,8 +19,8 @@ def seed_all(seed: int) -> None:
 def make_generator(device: torch.device, seed: int | None) -> torch.Generator:
     """A generator on the batch's device, seeded, or with the system's entropy where there is no seed.
 
-    torch's own generator on CUDA begins every process with the same seed, so that without this all ranks would draw the
-    same permutations and masks.
+    A new generator begins with the same seed in every process, so that without this all ranks would draw the same
+    permutations and masks.
     """
     generator = torch.Generator(device=device)
     if seed is None:

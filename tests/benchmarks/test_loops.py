@@ -2,12 +2,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from benchmarks import loops
 from benchmarks.loops import Loop, batches_in_store, compare_loops_on, run_loop
 from benchmarks.plans import own_plan
 from benchmarks.trainers import make_trainer
+from nnunetv2_lwi.training.device_loader import DeviceLoader
+from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.benchmarks.conftest import CPU
 
 
@@ -35,4 +38,13 @@ def test_the_rate_is_of_the_iterations_after_those_in_store(phantom, monkeypatch
 
 
 def test_what_is_in_store_depends_on_the_workers():
-    assert batches_in_store(SimpleNamespace(num_cached=6, num_processes=4)) == 16
+    workers = SimpleNamespace(num_cached=6, num_processes=4)
+    assert batches_in_store(workers) == 16
+    assert batches_in_store(DeviceLoader(workers, ComposeTransforms([]), CPU)) == 17
+
+
+def test_no_workers_are_left_where_the_device_augments(phantom, monkeypatch):
+    monkeypatch.setattr(nnUNetTrainerLWISeg, "augments_on_device", True)
+    trainer = make_trainer(nnUNetTrainerLWISeg, own_plan(phantom), CPU)
+    assert run_loop(trainer, workers=1, duration=0.1).rate > 0
+    assert isinstance(trainer.dataloader_train, DeviceLoader) and not trainer.dataloader_train.loader.initialized

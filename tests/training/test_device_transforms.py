@@ -135,6 +135,16 @@ def test_outside_the_image_is_the_padding_label_and_ties_go_to_the_nearest():
     assert set(ours["segmentation"].unique().tolist()) == {-1, 0, 1}
 
 
+def test_where_the_nearest_label_lost_a_tie_goes_to_the_lowest():
+    """At every other voxel of random labels many points lie amid several of them."""
+    spatial = SpatialTransform((8, 8, 8), 0, False, p_scaling=1, scaling=(2.0, 2.0), p_synchronize_scaling_across_axes=1)
+    (form,) = on_device(ComposeTransforms([spatial]), [0, 1, 2, 3]).transforms
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (1, 16, 16, 16), generator=generator, dtype=torch.int16)
+    ours, theirs = (apply(t, {"image": labels.float(), "segmentation": labels}, 0)["segmentation"] for t in (form, spatial))
+    assert torch.equal(ours, theirs)
+
+
 @pytest.mark.parametrize("border", ["border", "zeros"])
 def test_other_borders_of_a_segmentation_are_kept(border):
     spatial = SpatialTransform(PATCH, 0, False, p_rotation=1, rotation=(0.7, 0.8), border_mode_seg=border)

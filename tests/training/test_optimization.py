@@ -7,9 +7,7 @@ import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
 from nnunetv2_lwi.settings import TrainingSettings
-from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer, rate_factor
-from tests.pretended_cuda import CUDA, PretendedCuda
 
 
 def parameters():
@@ -62,37 +60,3 @@ def test_optimizers_are_as_set_and_leave_frozen_parameters_out():
     assert (group["momentum"], group["nesterov"], group["weight_decay"]) == (0.5, False, 0.1)
     adamw = build_optimizer(parameters(), TrainingSettings(optimizer="AdamW", betas=(0.8, 0.9), lr=1e-3))
     assert isinstance(adamw, torch.optim.AdamW) and adamw.param_groups[0]["betas"] == (0.8, 0.9)
-
-
-@pytest.mark.parametrize("name", ["SGD", "AdamW"])
-def test_on_cuda_the_fused_optimizer_is_taken_elsewhere_nnunets(name):
-    settings = TrainingSettings(optimizer=name)
-    assert not build_optimizer(parameters(), settings).param_groups[0]["fused"]
-    with PretendedCuda():
-        there = [torch.nn.Parameter(torch.empty(2, device=CUDA))]
-        optimizer = build_optimizer(there, settings)
-        assert optimizer.param_groups[0]["fused"] and optimizer._step_supports_amp_scaling
-
-
-@pytest.mark.parametrize("overflow", [False, True])
-@pytest.mark.parametrize("name", ["SGD", "AdamW"])
-def test_the_fused_optimizer_does_with_a_scaler_what_the_other_does(dataset, name, overflow):
-    """With the scaler that mixed precision has on CUDA, here on the CPU: steps, and leaves a step out on overflow."""
-    after = []
-    for fused in (False, True):
-        trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"start": "random", "optimizer": name, "lr": 1e-2})
-        trainer.initialize()
-        before = trainer.network.encoder.stages[0][0].convs[0].conv.weight.detach().clone()
-        for group in trainer.optimizer.param_groups:
-            group["fused"] = fused
-        trainer.optimizer._step_supports_amp_scaling = fused
-        trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-        for _ in range(3):
-            image = torch.randn(2, 1, 8, 16, 16, generator=torch.Generator().manual_seed(0))
-            loss = trainer.network(image)[0].square().mean() * (float("inf") if overflow else 1.0)
-            trainer.optimizer.zero_grad(set_to_none=True)
-            trainer.optimize(loss)
-        after.append(trainer.network.encoder.stages[0][0].convs[0].conv.weight.detach())
-        assert torch.equal(after[-1], before) == overflow
-        assert trainer.grad_scaler.get_scale() == (1.0 if overflow else 8.0)
-    torch.testing.assert_close(after[0], after[1])
