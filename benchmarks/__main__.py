@@ -22,11 +22,13 @@ from benchmarks.networks import compare_networks
 from benchmarks.precision import compare_precisions
 from benchmarks.profiling import profile_iterations
 from benchmarks.report import describe_machine, write_report
+from benchmarks.startup import measure_startup
 from benchmarks.steps import compare_steps
 from benchmarks.transformation import compare_transformation
 from nnunetv2_lwi.errors import UserError
 
 SECTIONS: dict[str, Callable[[torch.device], Findings]] = {
+    "startup": measure_startup,
     "transformation": compare_transformation,
     "memory": compare_memory,
     "iterations": compare_steps,

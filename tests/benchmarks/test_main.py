@@ -26,7 +26,7 @@ def own_folders(monkeypatch):
 
 
 def test_an_unknown_section_is_one_line():
-    with pytest.raises(UserError, match=r"--only step,moon: there is no such section\. Sections: transformation, memory, "):
+    with pytest.raises(UserError, match=r"--only step,moon: there is no such section\. Sections: startup, transformation, "):
         command.parse(["--only", "step,iterations,moon"])
 
 
