@@ -178,19 +178,19 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """nnU-Net's, on a segmentation without labels."""
         return without_labels(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
 
-    def transform(self, batch: dict[str, Any], transformation: Transformation) -> TransformedBatch:
-        """Move a loader's batch to the device, shuffle it and mask it; the batch is used up.
+    def transform(self, batch: dict[str, Any], transformation: Transformation | None = None) -> TransformedBatch:
+        """Move a loader's batch to the device, shuffle it and mask it as in training, or otherwise; the batch is used up.
 
         Raises:
             UserError: a case has NaN or infinite voxels.
         """
         self.finite_voxels.require()
         volume = batch["data"].to(self.device, non_blocking=True)
-        return transformation(volume, self.generator, overwrite=True)
+        return (transformation or self.transformation)(volume, self.generator, overwrite=True)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One step; returns the loss and its parts, still on the device."""
-        transformed = self.transform(batch, self.transformation)
+        transformed = self.transform(batch)
         self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
             losses = self.loss(self.network(transformed.masked), transformed)

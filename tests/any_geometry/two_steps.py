@@ -20,7 +20,7 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.settings import LWISettings
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.transformation import TransformedBatch, unshuffle_slabs
+from nnunetv2_lwi.transformation import Transformation, TransformedBatch, unshuffle_slabs
 from tests.tiny_dataset import NAME, Options, TinyDataset, write_tiny_dataset
 
 
@@ -128,9 +128,9 @@ def record_batches(trainer: nnUNetTrainerLWIInit) -> list[tuple[Tensor, Transfor
     used: list[tuple[Tensor, TransformedBatch]] = []
     transform = trainer.transform
 
-    def record(batch: dict[str, Any]) -> TransformedBatch:
+    def record(batch: dict[str, Any], *whole_task: Transformation) -> TransformedBatch:
         volume = batch["data"].clone()
-        transformed = transform(batch)
+        transformed = transform(batch, *whole_task)
         used.append((volume, transformed))
         return transformed
 
