@@ -9,8 +9,8 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.measure import Comparison, Findings, take_turns
-from benchmarks.plans import Plan, measured_plans
-from benchmarks.steps import against_stock, make_step
+from benchmarks.plans import Plan
+from benchmarks.steps import against_stock, make_step, plan_by_plan
 from benchmarks.trainers import trainers_for
 
 STEPS = 2
@@ -22,10 +22,7 @@ MIB = 2**20
 
 def compare_memory(device: torch.device) -> Findings:
     """Peak memory of network, optimiser and iterations, plan by plan."""
-    findings = Findings()
-    for plan in measured_plans(device):
-        findings.comparisons += compare_memory_on(plan, device)
-    return findings
+    return plan_by_plan(compare_memory_on, device)
 
 
 def compare_memory_on(plan: Plan, device: torch.device) -> list[Comparison]:

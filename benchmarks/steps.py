@@ -16,10 +16,12 @@ GOALS = {("PlainConvUNet", "LWIInit"): 1.0}
 
 def compare_steps(device: torch.device) -> Findings:
     """Time of an iteration, plan by plan."""
-    findings = Findings()
-    for plan in measured_plans(device):
-        findings.comparisons += compare_steps_on(plan, device)
-    return findings
+    return plan_by_plan(compare_steps_on, device)
+
+
+def plan_by_plan(compare: Callable[[Plan, torch.device], list[Comparison]], device: torch.device) -> Findings:
+    """The same comparison on every plan that is measured."""
+    return Findings([comparison for plan in measured_plans(device) for comparison in compare(plan, device)])
 
 
 def compare_steps_on(plan: Plan, device: torch.device) -> list[Comparison]:
