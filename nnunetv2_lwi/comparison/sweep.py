@@ -16,8 +16,8 @@ Variant = dict[str, Any]
 OF_BOTH_STEPS = ("seg.", "iterations_per_epoch", "val_iterations_per_epoch", "augmentation_device")
 """What a training without step 1 depends on, but for what is handed over."""
 
-
 HAND_OVER = "seg.hand_over"
+"""Begins the keys of what a random start does not take."""
 
 
 def parse_sweeps(texts: Sequence[str]) -> list[Variant]:

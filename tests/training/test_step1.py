@@ -235,3 +235,16 @@ def test_levels_without_a_head_are_named_in_the_log(dataset):
     left_out = dataset.trainer(nnUNetTrainerLWIInit, order_levels=[2])
     left_out.initialize()
     assert "No order head at level 0: network or plan leave it out." in Path(left_out.log_file).read_text()
+
+
+def test_shares_are_of_training_and_validation_does_the_whole_task(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, shuffled_share=1e-6, masking={"patch_size": [2, 4, 4], "share": 1e-6})
+    trainer.initialize()
+    trained = trainer.transform({"data": torch.rand(8, 1, 8, 16, 16) + 1})
+    assert (trained.order == torch.arange(trained.order.shape[1])).all() and (trained.masked != 0).all()
+    seen = []
+    trainer.evaluate = lambda batch: (None, seen.append(batch))
+    trainer.validation_step({"data": torch.rand(8, 1, 8, 16, 16) + 1})
+    (validated,) = seen
+    assert (validated.order != torch.arange(validated.order.shape[1])).any()
+    assert (validated.masked == 0).flatten(1).any(1).all()
