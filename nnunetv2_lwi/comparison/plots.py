@@ -19,18 +19,26 @@ Colour = tuple[float, float, float, float]
 def draw_comparison(outcomes: Sequence[Outcome], path: Path) -> None:
     """Write the picture; nothing if no run is finished."""
     kinds = scored(outcomes)
-    if not kinds:
-        return
+    if kinds:
+        plot_comparison(outcomes, kinds[0]).savefig(path, dpi=110)
+
+
+def plot_comparison(outcomes: Sequence[Outcome], kind: tuple[str, str]) -> Figure:
+    """One panel of Dice and one of learning curves for each number of labelled cases, with one legend for all.
+
+    Args:
+        kind: of which cases, and predicted how, Dice is shown.
+    """
     counts = sorted({outcome.run.cases for outcome in outcomes})
     labels = list(dict.fromkeys(outcome.run.label for outcome in outcomes))
     colours = {label: colormaps["tab10"](i % 10) for i, label in enumerate(labels)}
-    figure = Figure(figsize=(5.2 * (1 + len(counts)), 4.4), layout="constrained")
+    figure = Figure(figsize=(5.2 * (1 + len(counts)), 4.8), layout="constrained")
     first, *others = figure.subplots(1, 1 + len(counts), squeeze=False)[0]
-    _draw_dice(first, outcomes, kinds[0], colours)
+    _draw_dice(first, outcomes, kind, colours)
     for axes, count in zip(others, counts, strict=True):
         _draw_curves(axes, outcomes, count, colours)
-    others[-1].legend(fontsize="small")
-    figure.savefig(path, dpi=110)
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=len(labels), fontsize="small")
+    return figure
 
 
 def _draw_dice(axes: Axes, outcomes: Sequence[Outcome], kind: tuple[str, str], colours: Mapping[str, Colour]) -> None:
@@ -62,6 +70,6 @@ def _draw_curves(axes: Axes, outcomes: Sequence[Outcome], count: int, colours: M
             axes.plot(iterations, dice, color=colours[label], linewidth=0.5, alpha=0.5)
         shortest = min(len(dice) for _, dice in curves)
         mean = np.mean([dice[:shortest] for _, dice in curves], axis=0)
-        axes.plot(curves[0][0][:shortest], mean, color=colours[label], linewidth=1.8, label=label)
+        axes.plot(curves[0][0][:shortest], mean, color=colours[label], linewidth=1.8)
     axes.set(xlabel="iterations, step 1's counted", ylabel="pseudo Dice (%)", title=f"{count} labelled cases", ylim=(0, 100))
     axes.grid(alpha=0.3)

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from nnunetv2_lwi.comparison.plots import draw_comparison
+from nnunetv2_lwi.comparison.plots import draw_comparison, plot_comparison
 from nnunetv2_lwi.comparison.results import read_outcomes, scored, write_csv
 from nnunetv2_lwi.comparison.tables import iterations_to_reach, smoothed, write_tables
 from tests.comparison.conftest import EPOCHS, write_result
@@ -108,6 +108,14 @@ def test_no_run_makes_an_empty_report(tmp_path):
     assert "0 of 12" in write_tables([], "random", 12)
     draw_comparison([], tmp_path / "comparison.png")
     assert not list(tmp_path.iterdir())
+
+
+def test_the_legend_names_every_arm_though_some_ran_with_few_cases_only(outcomes):
+    outcomes = [outcome for outcome in outcomes if outcome.run.arm != "lwi_all" or outcome.run.cases == 2]
+    figure = plot_comparison(outcomes, scored(outcomes)[0])
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["random", "lwi", "lwi_all"]
+    assert not any(axes.get_legend() for axes in figure.axes)
 
 
 def test_picture(outcomes, tmp_path):
