@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 from nnunetv2_lwi.checkpoint import read_checkpoint
@@ -30,7 +31,9 @@ def execute(place: Workplace, device: str) -> None:
     train(place, device)
     result = describe_training(place)
     if not place.training.is_step1:
+        started = time.monotonic()
         result["scores"] = score(place, device)
+        result["scoring_seconds"] = time.monotonic() - started
     remove_spare_checkpoints(place)
     partial = place.result.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

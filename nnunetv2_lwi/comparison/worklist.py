@@ -6,6 +6,7 @@ never goes stale; machines that share the folder need a file system with working
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -36,8 +37,6 @@ class WorkList:
     execute: Execute
     say: Callable[[str], None]
     failures: dict[str, str] = field(default_factory=dict)
-    _speed: list[float] = field(default_factory=list)
-    """Iterations a second, of the trainings that this process finished."""
 
     def run(self) -> None:
         """Do what is not done yet and wait for what other processes do.
@@ -84,28 +83,32 @@ class WorkList:
     def _do(self, place: Workplace) -> None:
         name = self.names[place.training.key]
         self.say(f"{self._state()} Now: {name}, {place.training.iterations} iterations.")
-        started = time.monotonic()
         try:
             self.execute(place)
         except UserError as error:
             self.failures[name] = error.reason
             self.say(f"FAILED: {name}: {error.reason}")
-            return
-        self._speed.append(place.training.iterations / (time.monotonic() - started))
 
     def _state(self) -> str:
         left = self.unfinished()
-        done = sum(place.result.is_file() for place in self.places)
-        text = f"[{datetime.now():%Y-%m-%d %H:%M}] {done} of {len(self.places)} trainings done"
-        if not self._speed:
+        done = [place for place in self.places if place.result.is_file()]
+        text = f"[{datetime.now():%Y-%m-%d %H:%M}] {len(done)} of {len(self.places)} trainings done, {len(left)} left"
+        if not done:
             return f"{text}."
-        seconds = sum(p.training.iterations for p in left) * len(self._speed) / sum(self._speed) / self._workers(left)
+        seconds = sum(place.training.iterations for place in left) * seconds_an_iteration(done) / self._workers(left)
         end = datetime.now() + timedelta(seconds=seconds)
-        return f"{text}, {len(left)} left, ends about {end:%Y-%m-%d %H:%M}."
+        return f"{text}, ends about {end:%Y-%m-%d %H:%M}."
 
     def _workers(self, left: Sequence[Workplace]) -> int:
         """How many processes, this one among them, hold a lock now."""
         return max(1, sum(place.lock.exists() and _held(place) for place in left))
+
+
+def seconds_an_iteration(done: Sequence[Workplace]) -> float:
+    """Of finished trainings, whoever ran them, their scoring included."""
+    results = [json.loads(place.result.read_text(encoding="utf-8")) for place in done]
+    seconds = sum(result["seconds"] + result.get("scoring_seconds", 0) for result in results)
+    return float(seconds / sum(result["iterations"] for result in results))
 
 
 def _held(place: Workplace) -> bool:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
+import re
 import time
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ from filelock import FileLock
 
 from nnunetv2_lwi.comparison import worklist
 from nnunetv2_lwi.comparison.design import names_of
-from nnunetv2_lwi.comparison.worklist import WorkList
+from nnunetv2_lwi.comparison.worklist import WorkList, seconds_an_iteration
 from nnunetv2_lwi.errors import UserError
 from tests.comparison.conftest import write_result
 
@@ -60,6 +63,20 @@ def test_what_is_done_is_not_done_again(runs, places):
     done = []
     make_list(runs, places, lambda place: (done.append(place.training.key), write_result(place, 0.5)))[0].run()
     assert done == [place.training.key for place in places[3:]]
+
+
+def test_when_it_ends_is_told_by_what_any_process_finished(runs, places):
+    for place, seconds in zip(places[:2], (100, 300), strict=True):
+        write_result(place, 0.5)
+        result = json.loads(place.result.read_text())
+        place.result.write_text(json.dumps({**result, "iterations": 50, "seconds": seconds - 20, "scoring_seconds": 20}))
+    assert seconds_an_iteration(places[:2]) == pytest.approx(4)
+    work, lines = make_list(runs, places, lambda place: write_result(place, 0.5))
+    before = datetime.now()
+    work.run()
+    left = sum(place.training.iterations for place in places[2:])
+    end = datetime.strptime(re.search(r"ends about ([\d: -]+)\.", lines[0])[1], "%Y-%m-%d %H:%M")
+    assert abs((end - before).total_seconds() - 4 * left) < 120
 
 
 def test_a_failure_stops_only_what_depends_on_it(runs, places):
