@@ -43,7 +43,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="step 1 within the baseline's epochs, lwi.seg.epochs of the plan, or on top of them (default: %(default)s)",
     )
     parser.add_argument(
-        "--share", type=float, default=0.16, help="step 1's epochs over the baseline's (default: %(default)s, the paper's)"
+        "--share",
+        type=float,
+        help="step 1's epochs over the baseline's (default: the paper's 0.16 of an equal budget; added: the plan's "
+        "lwi.init.epochs)",
     )
     parser.add_argument(
         "--sweep", action="append", default=[], metavar="KEY=V1,V2", help="a setting of the lwi block in several values"
@@ -99,7 +102,7 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
     from nnunetv2_lwi.comparison.subsets import parse_counts
     from nnunetv2_lwi.comparison.sweep import parse_sweeps
 
-    if not 0 < arguments.share < 1:
+    if arguments.share is not None and not 0 < arguments.share < 1:
         raise UserError(f"--share {arguments.share} must be above 0 and below 1.")
     if arguments.seeds < 1:
         raise UserError(f"--seeds {arguments.seeds} must be at least 1.")
@@ -134,6 +137,11 @@ def changed_configuration(arguments: argparse.Namespace, target: Target) -> dict
     name, plans = target.configuration, target.plans
     require_preprocessed(target.dataset_name, resolve_configuration(plans, name), target.plans_name, name)
     overrides = parse_overrides(arguments.overrides)
+    if "lwi.init.epochs" in overrides and (arguments.budget == "equal" or arguments.share is not None):
+        raise UserError(
+            "--set lwi.init.epochs: here step 1's length follows from the baseline's. Use --share, --sweep init.epochs=... or "
+            "--budget added without --share."
+        )
     other_data = sorted({*DATA_KEYS, "data_identifier"} & overrides.keys())
     if other_data:
         raise UserError(

@@ -101,7 +101,8 @@ class Design:
         configuration: resolved, from the user's plans; its ``lwi.seg.epochs`` is the baseline's length.
         pool: the fold's training cases.
         val_cases: the fold's, the same for all.
-        share: step 1's epochs over the baseline's.
+        share: step 1's epochs over the baseline's. None: the paper's share of an equal budget, and what the plan's
+            ``lwi.init.epochs`` says where step 1 comes on top.
     """
 
     configuration: dict[str, Any]
@@ -111,7 +112,7 @@ class Design:
     counts: list[int]
     seeds: list[int]
     budget: str = "equal"
-    share: float = STEP1_SHARE
+    share: float | None = None
     variants: list[Variant] = field(default_factory=lambda: [{}])
 
     def runs(self) -> list[Run]:
@@ -147,7 +148,7 @@ class Design:
         set_values(block, {}, {**variant, **arm.settings, "seed": seed})
         total = block["seg"]["epochs"]
         if arm.runs_step1:
-            step1 = variant.get("init.epochs", max(1, round(self.share * total)))
+            step1 = variant.get("init.epochs", self._step1_epochs(block["init"]["epochs"], total))
             step2 = total - step1 if self.budget == "equal" else total
             if step2 < 1:
                 raise UserError(
@@ -157,6 +158,11 @@ class Design:
         configuration["lwi"] = block
         LWISettings.from_configuration(configuration)
         return configuration
+
+    def _step1_epochs(self, of_the_plan: int, total: int) -> int:
+        if self.share is None and self.budget == "added":
+            return of_the_plan
+        return max(1, round((self.share or STEP1_SHARE) * total))
 
 
 def trainings_of(runs: Sequence[Run]) -> list[Training]:

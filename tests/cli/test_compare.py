@@ -37,6 +37,8 @@ def compare(output: Path, *more: str) -> None:
         (["--sweep", "masking.ratio=0.2,1.5"], "masking.ratio = 1.5 in the plan is not allowed"),
         (["--sweep", "num_subvolumes=2,3"], "num_subvolumes"),
         (["--sweep", "init.epochs=25"], "leave none to step 2"),
+        (["--set", "lwi.init.epochs=3"], "step 1's length follows from the baseline's"),
+        (["--set", "lwi.init.epochs=3", "--budget", "added", "--share", "0.5"], "step 1's length follows"),
         (["--set", "lwi.seg.epoch=3"], "Did you mean lwi.seg.epochs"),
         (["--set", "spacing=[1,1,1]"], "uses the preprocessed data as they are"),
         (["--set", "lwi.init.warmup_epochs=4", "--set", "lwi.seg.warmup_epochs=0"], "lwi.init.warmup_epochs = 4"),
@@ -51,6 +53,12 @@ def test_mistakes_are_told_before_anything_is_written(output, more, message):
     with pytest.raises(UserError, match=message):
         compare(output, *more)
     assert not output.exists()
+
+
+def test_step1_on_top_is_as_long_as_the_plan_says(output, capsys):
+    compare(output, "--budget", "added", "--set", "lwi.init.epochs=9", "--arms", "lwi", "--seeds", "1", "--list")
+    each = 2
+    assert f"step 1 of lwi, 4 cases, seed 0, {9 * each} iterations" in capsys.readouterr().out
 
 
 def test_a_folder_of_something_else_stays_as_it_is(output):

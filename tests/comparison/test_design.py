@@ -27,16 +27,16 @@ def test_one_run_for_every_arm_count_and_seed(make_design):
     assert len(runs) == 3 * 2 * 2
 
 
-@pytest.mark.parametrize(("budget", "expected"), [("equal", (4, 21)), ("added", (4, 25))])
-def test_the_budget_is_shared_or_added_to(make_design, budget, expected):
-    random, lwi, _ = make_design(counts=(2,), seeds=1, budget=budget).runs()
+@pytest.mark.parametrize(
+    ("budget", "share", "expected"),
+    [("equal", None, (4, 21)), ("equal", 0.5, (12, 13)), ("added", None, (7, 25)), ("added", 0.5, (12, 25))],
+)
+def test_the_budget_is_shared_or_added_to(make_design, budget, share, expected):
+    design = make_design(counts=(2,), seeds=1, budget=budget, share=share)
+    design.configuration["lwi"]["init"]["epochs"] = 7
+    random, lwi, _ = design.runs()
     assert epochs(random) == (0, EPOCHS)
     assert epochs(lwi) == expected
-
-
-def test_the_share_of_step1(make_design):
-    _, lwi, _ = make_design(counts=(2,), seeds=1, share=0.5).runs()
-    assert epochs(lwi) == (12, 13)
 
 
 def test_every_arm_trains_and_validates_on_the_same_cases(make_design):
