@@ -71,10 +71,11 @@ class Transfer:
     unwanted: list[str]
     """What the plan does not hand over."""
     untrained: list[str]
+    source: str = "step 1"
 
     def __str__(self) -> str:
         total = len(self.taken) + len(self.left) + len(self.unwanted)
-        text = f"{len(self.taken)} of {total} tensors come from step 1"
+        text = f"{len(self.taken)} of {total} tensors come from {self.source}"
         if self.left:
             text += f"; {len(self.left)} stay random, being output layers: {', '.join(self.left)}"
         if self.unwanted:
@@ -96,14 +97,25 @@ def read_step1(path: str | os.PathLike[str]) -> Step1:
     Raises:
         UserError: it cannot be read, or is not the checkpoint of a step 1.
     """
-    checkpoint = read_checkpoint(path)
-    trainer = checkpoint.get("trainer_name")
-    ours = checkpoint.get(LWI_KEY)
-    if trainer != STEP1_TRAINER or not isinstance(ours, Mapping):
+    step1 = find_step1(path)
+    if step1 is None:
         raise UserError(
-            f"{path} is not the checkpoint of a step 1 but of trainer {trainer}. Give the checkpoint_final.pth of a "
-            f"training with -tr {STEP1_TRAINER}."
+            f"{path} is not the checkpoint of a step 1 but of trainer {read_checkpoint(path).get('trainer_name')}. Give the "
+            f"checkpoint_final.pth of a training with -tr {STEP1_TRAINER}."
         )
+    return step1
+
+
+def find_step1(path: str | os.PathLike[str]) -> Step1 | None:
+    """The step 1 that a checkpoint holds; None if it is another trainer's.
+
+    Raises:
+        UserError: it cannot be read, or is damaged.
+    """
+    checkpoint = read_checkpoint(path)
+    ours = checkpoint.get(LWI_KEY)
+    if checkpoint.get("trainer_name") != STEP1_TRAINER or not isinstance(ours, Mapping):
+        return None
     require_format(path, ours)
     lacking = lacking_keys(ours, {"digest": (), "provenance": PROVENANCE})
     if lacking:
@@ -185,16 +197,31 @@ def hand_over(step1: Step1, network: nn.Module, parts: str = "network", norms: b
     problems = misfits(step1.weights, network)
     if problems:
         raise UserError(f"{step1.path} does not fit the network of this plan: {shortened(problems)}.")
-    state = network.state_dict()
-    left = output_layers(network)
-    wanted = set(state) if parts == "network" else keys_of_encoder(network)
+    transfer = plan_transfer(network, parts, norms, step1.untrained)
+    overwrite(network, {key: step1.weights[key] for key in transfer.taken})
+    return transfer
+
+
+def plan_transfer(network: nn.Module, parts: str, norms: bool, untrained: Iterable[str] = ()) -> Transfer:
+    """Which keys of a network come from elsewhere and which do not; see :func:`hand_over` for ``parts`` and ``norms``.
+
+    Args:
+        untrained: keys of the weights that come which were never trained.
+    """
+    keys, left = list(network.state_dict()), output_layers(network)
+    wanted = set(keys) if parts == "network" else keys_of_encoder(network)
     wanted -= set() if norms else keys_of_norms(network)
-    taken = [key for key in state if key in wanted and key not in left]
-    unwanted = [key for key in state if key not in wanted and key not in left]
-    with torch.no_grad():
-        for key in taken:
-            state[key].copy_(step1.weights[key])
-    return Transfer(taken, left, unwanted, [key for key in step1.untrained if key in taken])
+    taken = [key for key in keys if key in wanted and key not in left]
+    unwanted = [key for key in keys if key not in wanted and key not in left]
+    return Transfer(taken, left, unwanted, [key for key in untrained if key in taken])
+
+
+@torch.no_grad()
+def overwrite(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Copy weights and buffers into a network, by their keys."""
+    state = network.state_dict()
+    for key, tensor in weights.items():
+        state[key].copy_(tensor)
 
 
 def shortened(names: list[str], most: int = 4) -> str:

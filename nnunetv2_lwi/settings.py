@@ -183,6 +183,10 @@ class LWISettings:
         other = ("seg", "val_iterations_per_epoch", "augmentation_device")
         return {key: value for key, value in as_json(self).items() if key not in other}
 
+    def step2(self) -> dict[str, Any]:
+        """What a training of step 2 depends on beyond its step 1, as plain JSON."""
+        return {key: value for key, value in as_json(self).items() if key in ("seg", "iterations_per_epoch", "seed")}
+
 
 def as_json(settings: Any) -> dict[str, Any]:
     """A settings dataclass as JSON would give it back: tuples become lists."""

@@ -139,8 +139,8 @@ def changed_configuration(arguments: argparse.Namespace, target: Target) -> dict
     overrides = parse_overrides(arguments.overrides)
     if "lwi.init.epochs" in overrides and (arguments.budget == "equal" or arguments.share is not None):
         raise UserError(
-            "--set lwi.init.epochs: here step 1's length follows from the baseline's. Use --share, --sweep init.epochs=... or "
-            "--budget added without --share."
+            "--set lwi.init.epochs: here step 1's length follows from the baseline's. Use --share, --sweep init.epochs=..., "
+            "or --budget added without --share."
         )
     other_data = sorted({*DATA_KEYS, "data_identifier"} & overrides.keys())
     if other_data:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_lwi.cli.check import check_for
 from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_command, what_is_left
@@ -41,12 +43,42 @@ def run(arguments: argparse.Namespace) -> None:
     more += ["-num_gpus", str(arguments.num_gpus)] if arguments.num_gpus > 1 else []
     if arguments.step1 is not None:
         check_for(arguments.step1, target)
-    elif needs_step1(target):
+    require_unchanged(target, arguments.step1)
+    if arguments.step1 is None and needs_step1(target):
         run_step(target, STEP1_TRAINER, more, start=[])
         check_for(target.output_folder(STEP1_TRAINER) / "checkpoint_final.pth", target)
     npz = ["--npz"] if arguments.npz else []
     start = ["-pretrained_weights", str(arguments.step1)] if arguments.step1 is not None else []
     run_step(target, STEP2_TRAINER, more + npz, start)
+
+
+def require_unchanged(target: Target, step1: Path | None) -> None:
+    """Never take a step 2 of other settings, or from another start, for the one that is asked for.
+
+    Raises:
+        UserError: there is one.
+    """
+    from nnunetv2_lwi.checkpoint import IN_ORDER_OF_RESUMING, LWI_KEY, read_checkpoint
+    from nnunetv2_lwi.training.suitability import changes_since
+
+    folder = target.output_folder(STEP2_TRAINER)
+    checkpoint = next((folder / name for name in IN_ORDER_OF_RESUMING if (folder / name).is_file()), None)
+    if checkpoint is None:
+        return
+    changes = changes_since(checkpoint, target.plans, target.configuration, target.dataset_json)
+    if step1 is not None and not _began_from(step1, start := read_checkpoint(checkpoint)[LWI_KEY]["start"]):
+        changes.append(f"start: {start.get('path') or start['kind']}, here {step1}")
+    if changes:
+        raise UserError(
+            f"{checkpoint} was trained otherwise than now asked for: {'; '.join(changes)}. Move {folder} away, or use plans "
+            "of another name (-p)."
+        )
+
+
+def _began_from(step1: Path, start: Mapping[str, Any]) -> bool:
+    """Whether a training did, as far as its checkpoint tells; a file that was moved since cannot be compared."""
+    path = start.get("path")
+    return start["kind"] != "random" and (path is None or not Path(path).exists() or step1.samefile(path))
 
 
 def needs_step1(target: Target) -> bool:

@@ -355,8 +355,12 @@ class LWITrainer(nnUNetTrainer):
             raise
         self._restore(checkpoint)
         self.resumed_from = name
-        for difference in differing_keys(checkpoint[LWI_KEY]["digest"], self.digest):
+        for difference in self.changes_since(checkpoint[LWI_KEY]):
             self.print_to_log_file(f"WARNING: the plan changed since {name} was written: {difference}")
+
+    def changes_since(self, state: dict[str, Any]) -> list[str]:
+        """One text per setting in which this training differs from what stands in a checkpoint of its own."""
+        return differing_keys(state["digest"], self.digest)
 
     def _readable(self, given: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Name and content of a checkpoint that this training can go on from."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,25 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from nnunetv2_lwi.checkpoint import plain
+from nnunetv2_lwi.digest import changed_step2
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import hand_over, judge, output_layers, read_step1
+from nnunetv2_lwi.handover import (
+    Step1,
+    Transfer,
+    Verdict,
+    find_step1,
+    hand_over,
+    judge,
+    overwrite,
+    plan_transfer,
+    read_step1,
+)
 from nnunetv2_lwi.initialization import initialize
 from nnunetv2_lwi.names import STEP1_TRAINER, output_folder
 from nnunetv2_lwi.probe import run_on_shapes
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.build import build_network, output_scales, supports_deep_supervision
+from nnunetv2_lwi.training.stock_command import given_weights
 
 
 class nnUNetTrainerLWISeg(LWITrainer):
@@ -28,6 +41,16 @@ class nnUNetTrainerLWISeg(LWITrainer):
     def configure(self) -> None:
         """Deep supervision where the network has it."""
         self.enable_deep_supervision = supports_deep_supervision(self.configuration_manager)
+        self._as_drawn: dict[str, Tensor] = {}
+
+    def initialize(self) -> None:
+        """Build the network, and remember what the plan does not hand over: nnU-Net loads ``-pretrained_weights`` whole."""
+        super().initialize()
+        state = self.unwrapped_network.state_dict()
+        self._as_drawn = {key: state[key].clone() for key in self._planned_transfer().unwanted}
+
+    def _planned_transfer(self) -> Transfer:
+        return plan_transfer(self.unwrapped_network, self.lwi.seg.hand_over, self.lwi.seg.hand_over_norms)
 
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
         """The network, with as many outputs as may be: none is looked at here."""
@@ -39,7 +62,8 @@ class nnUNetTrainerLWISeg(LWITrainer):
         """Decide what the training starts from, then start it.
 
         A resumed run goes on; weights that changed since :meth:`initialize` came from ``-pretrained_weights`` and are
-        kept; with ``lwi.seg.start: random`` the random weights stay; else step 1 is found and handed over.
+        kept, as far as the plan hands them over; with ``lwi.seg.start: random`` the random weights stay; else step 1 is
+        found and handed over.
 
         Raises:
             UserError: no finished step 1, or one that does not fit; nothing is left behind.
@@ -58,19 +82,35 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
     def _start(self) -> None:
         if self.weights_were_loaded():
-            self.start = {"kind": "pretrained_weights"}
-            left, total = output_layers(self.unwrapped_network), len(self.unwrapped_network.state_dict())
-            self.print_to_log_file(
-                "Start: the weights that were loaded into the network (-pretrained_weights). nnU-Net checked their names "
-                f"and shapes and hands over {total - len(left)} of {total} tensors; {len(left)} stay random, being output "
-                f"layers: {', '.join(left)}. nnUNetv2_lwi check tells where a {STEP1_TRAINER} checkpoint comes from."
-            )
+            self._keep_loaded_weights()
         elif self.lwi.seg.start == "random":
             initialize(self.unwrapped_network, self.lwi.seg.initialization)
             self.start = {"kind": "random", "initialization": self.lwi.seg.initialization}
             self.print_to_log_file(f"Start: random, as the plan says (initialization: {self.lwi.seg.initialization}).")
         else:
             self._start_from_step1()
+        self._as_drawn = {}
+
+    def _keep_loaded_weights(self) -> None:
+        """nnU-Net checked names and shapes and nothing else; what a step 1 says of itself is told, not insisted on."""
+        overwrite(self.unwrapped_network, self._as_drawn)
+        path = given_weights()
+        self.start = {"kind": "pretrained_weights", "path": None if path is None else str(path.absolute())}
+        transfer = replace(self._planned_transfer(), source="them")
+        self.print_to_log_file(f"Start: the weights that were loaded into the network (-pretrained_weights). {transfer}")
+        step1 = None if path is None else find_step1(path)
+        if step1 is None:
+            return
+        self.start["provenance"] = step1.provenance
+        self.print_to_log_file(f"They are those of step 1 of {step1.origin}.")
+        verdict = self._judge(step1)
+        for difference in verdict.refusals:
+            self.print_to_log_file(f"WARNING: step 1 had other settings than this plan: {difference}.")
+        for warning in verdict.warnings:
+            self.print_to_log_file(f"WARNING: {warning}.")
+
+    def _judge(self, step1: Step1) -> Verdict:
+        return judge(step1, self.digest, *self.do_split(), self.plans_manager.dataset_name)
 
     @property
     def step1_folder(self) -> Path:
@@ -80,8 +120,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
     def _start_from_step1(self) -> None:
         step1 = read_step1(self._finished_step1())
-        train_cases, val_cases = self.do_split()
-        verdict = judge(step1, self.digest, train_cases, val_cases, self.plans_manager.dataset_name)
+        verdict = self._judge(step1)
         if verdict.refusals:
             raise UserError(
                 f"{step1.path} is stale, the plan changed since: {'; '.join(verdict.refusals)}. Undo the change, or move "
@@ -110,6 +149,14 @@ class nnUNetTrainerLWISeg(LWITrainer):
         device = () if self.device.type == "cuda" else ("-device", self.device.type)
         words = ("nnUNetv2_train", manager.dataset_name, self.configuration_name, str(self.fold), "-tr", STEP1_TRAINER)
         return " ".join((*words, *plans, *device, *more))
+
+    def lwi_state(self) -> dict[str, Any]:
+        """What is ours in a checkpoint, with the settings of this step."""
+        return super().lwi_state() | {"step2": self.lwi.step2()}
+
+    def changes_since(self, state: dict[str, Any]) -> list[str]:
+        """Also in the settings of this step."""
+        return changed_step2(state, self.digest, self.lwi)
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """nnU-Net's, for a network that has outputs at lower resolutions."""

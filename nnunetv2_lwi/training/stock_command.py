@@ -59,6 +59,12 @@ def require_readable_target() -> None:
         find_target(command.dataset, command.p, command.configuration, command.fold)
 
 
+def given_weights() -> Path | None:
+    """The file of ``-pretrained_weights``, if this process was given one."""
+    command = read_command(sys.argv)
+    return None if command is None or command.pretrained_weights is None else Path(command.pretrained_weights)
+
+
 def require_fitting_weights(network: nn.Module) -> None:
     """Check the file of ``-pretrained_weights``, if one was given, before nnU-Net unpickles it.
 
@@ -68,11 +74,9 @@ def require_fitting_weights(network: nn.Module) -> None:
     Raises:
         UserError: the file cannot be read without unpickling, or does not fit the network, output layers aside.
     """
-    command = read_command(sys.argv)
-    if command is None or command.pretrained_weights is None:
+    path = given_weights()
+    if path is None:
         return
-    problems = misfits(read_checkpoint(command.pretrained_weights)["network_weights"], network)
+    problems = misfits(read_checkpoint(path)["network_weights"], network)
     if problems:
-        raise UserError(
-            f"-pretrained_weights {command.pretrained_weights} does not fit the network of this plan: {shortened(problems)}."
-        )
+        raise UserError(f"-pretrained_weights {path} does not fit the network of this plan: {shortened(problems)}.")

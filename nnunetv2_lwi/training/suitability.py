@@ -1,11 +1,12 @@
-"""Whether a step 1 may start a training that is not running yet: what ``check`` and ``train`` ask."""
+"""Whether checkpoints fit a training that is not running yet: what ``check`` and ``train`` ask."""
 
 from __future__ import annotations
 
 import os
 from typing import Any
 
-from nnunetv2_lwi.digest import make_digest
+from nnunetv2_lwi.checkpoint import LWI_KEY, read_checkpoint
+from nnunetv2_lwi.digest import changed_step2, make_digest
 from nnunetv2_lwi.handover import Step1, Verdict, judge, misfits, read_step1
 from nnunetv2_lwi.settings import LWISettings
 from nnunetv2_lwi.training.build import build_pretext_network, telling_what_cannot_be_built
@@ -36,3 +37,17 @@ def check_step1(
             pretext = build_pretext_network(resolved, channels, settings)
         verdict.refusals += misfits(step1.weights, pretext.network)
     return step1, verdict
+
+
+def changes_since(
+    checkpoint: str | os.PathLike[str], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]
+) -> list[str]:
+    """One text per setting in which a plan differs from what a step 2 was trained with, or is being trained with.
+
+    Raises:
+        UserError: the checkpoint or the plan cannot be used at all.
+    """
+    resolved = resolve_configuration(plans, configuration)
+    settings = LWISettings.from_configuration(resolved.configuration)
+    digest = make_digest(resolved.configuration, count_channels(plans, resolved, dataset_json), settings)
+    return changed_step2(read_checkpoint(checkpoint)[LWI_KEY], digest, settings)

@@ -15,6 +15,7 @@ from nnunetv2_lwi.cli import train as train_module
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
+from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.tiny_dataset import NAME
 
 
@@ -98,23 +99,53 @@ def test_train_skips_a_finished_step_1(dataset, step1, commands, capsys):
     assert "nnUNetTrainerLWIInit: finished, skipped" in capsys.readouterr().out
 
 
-def test_train_runs_what_is_left(dataset, step1, commands):
+@pytest.fixture
+def step2(dataset, step1) -> Path:
+    """The checkpoint of a finished step 2, and its validation."""
+    dataset.trainer(nnUNetTrainerLWISeg).run_training()
+    folder = dataset.output_folder("nnUNetTrainerLWISeg")
+    finish(folder)
+    finish(step1.parent)
+    return folder / "checkpoint_final.pth"
+
+
+def test_train_runs_what_is_left(step1, step2, commands):
     shutil.rmtree(step1.parent / "validation", ignore_errors=True)
-    seg = dataset.output_folder("nnUNetTrainerLWISeg")
-    seg.mkdir(parents=True)
-    (seg / "checkpoint_latest.pth").touch()
+    latest = step2.rename(step2.parent / "checkpoint_latest.pth")
     train()
     assert commands == [[*STEP, "nnUNetTrainerLWIInit", *PLANS, "--val"], [*STEP, "nnUNetTrainerLWISeg", *PLANS, "--c"]]
-    finish(seg)
+    latest.rename(step2)
     finish(step1.parent)
     commands.clear()
     train()
     assert commands == []
 
 
-def test_train_validates_again_where_a_kill_cut_the_summary_short(dataset, step1, commands):
-    for folder in (step1.parent, dataset.output_folder("nnUNetTrainerLWISeg")):
-        finish(folder)
+def test_train_never_takes_a_step_2_of_other_settings_for_the_one_asked_for(dataset, step2, commands):
+    train()
+    assert commands == []
+    lwi = dataset.plans["configurations"]["3d_fullres"]["lwi"]
+    for seg, message in (({"lr": 0.5}, r"lwi\.seg\.lr: 0\.01, here 0\.5"), ({"start": "random"}, "lwi.seg.start: 'step1'")):
+        write_plans(dataset, lwi={**lwi, "seg": {**lwi["seg"], **seg}})
+        with pytest.raises(
+            UserError, match=f"was trained otherwise than now asked for: {message}.*Move .* away, or use plans"
+        ):
+            train()
+    step2.rename(step2.parent / "checkpoint_latest.pth")
+    with pytest.raises(UserError, match=r"checkpoint_latest\.pth was trained otherwise"):
+        train()
+    assert commands == []
+
+
+def test_train_never_takes_a_step_2_from_another_start_for_the_one_asked_for(dataset, step1, step2, commands, tmp_path):
+    other = shutil.copy(step1, tmp_path)
+    with pytest.raises(UserError, match=f"start: {step1}, here {other}"):
+        train("--step1", other)
+    train("--step1", str(step1))
+    assert commands == []
+
+
+def test_train_validates_again_where_a_kill_cut_the_summary_short(step1, step2, commands):
     (step1.parent / "validation" / "summary.json").write_text('{"mean": {"order')
     train()
     assert commands == [[*STEP, "nnUNetTrainerLWIInit", *PLANS, "--val"]]

@@ -140,9 +140,43 @@ def test_pretrained_weights_are_kept(dataset, step1):
     load_pretrained_weights(trainer.network, str(step1))
     assert_handed_over(start(trainer), weights_of(step1))
     total = len(weights_of(step1))
-    assert f"(-pretrained_weights). nnU-Net checked their names and shapes and hands over {total - 4} of {total}" in log_of(
-        trainer
-    )
+    assert f"(-pretrained_weights). {total - 4} of {total} tensors come from them; 4 stay random" in log_of(trainer)
+
+
+@pytest.mark.parametrize("settings", [{"hand_over": "encoder"}, {"hand_over_norms": False}])
+def test_of_pretrained_weights_only_what_the_plan_hands_over_is_kept(dataset, step1, settings):
+    """nnU-Net loads them whole; the start must be the one that the trainer makes of the same step 1."""
+    own = start(dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, **settings}))
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, **settings})
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(step1))
+    loaded = start(trainer)
+    assert all(torch.equal(own[key], loaded[key]) for key in own)
+    weights = weights_of(step1)
+    assert any(not torch.equal(loaded[key], weights[key]) for key in loaded if ".seg_layers." not in key)
+    assert "stay as drawn, since the plan does not hand them over" in log_of(trainer)
+
+
+def test_of_a_step_1_that_was_named_the_log_tells_what_differs(dataset, step1, monkeypatch):
+    words = ["nnUNetv2_train", "999", "3d_fullres", "1", "-tr", "nnUNetTrainerLWISeg", "-pretrained_weights", str(step1)]
+    monkeypatch.setattr("sys.argv", words)
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, fold=1, masking={"ratio": 0.1})
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(step1))
+    start(trainer)
+    log = log_of(trainer)
+    assert "They are those of step 1 of Dataset999_Tiny, plans nnUNetPlans, configuration 3d_fullres, fold 0." in log
+    assert "WARNING: step 1 had other settings than this plan: lwi.masking.ratio: 0.4, here 0.1." in log
+    assert "WARNING: step 1 saw the images (not the labels) of 1 of this fold's validation cases" in log
+    assert trainer.start["path"] == str(step1) and trainer.start["provenance"]["fold"] == 0
+
+
+def test_a_resumed_training_tells_which_of_its_settings_changed(dataset, step1):
+    dataset.trainer(nnUNetTrainerLWISeg).run_training()
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 3, "lr": 0.5})
+    trainer.load_checkpoint(str(dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_final.pth"))
+    assert "the plan changed since" in log_of(trainer) and "lwi.seg.lr: 0.01, here 0.5" in log_of(trainer)
+    assert "masking" not in log_of(trainer).split("WARNING")[1]
 
 
 def test_where_the_decoder_was_not_trained_the_log_says_so(dataset):
