@@ -92,7 +92,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self.generator = make_generator(self.device, self.seed)
         network = self.network.module if self.is_ddp else self.network
         self.whole_task = self.transformation.of_every_sample()
-        self.evaluate = PretextEvaluator(network, self.whole_task, self.loss, self.device, self.autocast)
+        encoder: nn.Module = pretext.network.encoder  # type: ignore[assignment]
+        self.evaluate = PretextEvaluator(network, encoder, self.whole_task, self.loss, self.device, self.autocast)
         self.logger.local_logger = PretextLogger(self.loss.names, pretext.chance)
         self._log_what_is_trained(pretext)
 
@@ -252,6 +253,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.print_to_log_file(f"Validation {name}: {value:.4f}")
         if self.lwi.predicts_order:
             self.print_to_log_file(f"Chance order accuracy: {self.pretext_network.chance:.4f}")
+        ranks = [f"{level['effective_rank']:.1f} of {level['channels']}" for level in summary["features"]]
+        self.print_to_log_file(f"Effective rank of the encoder's features, levels 0 to {len(ranks) - 1}: {', '.join(ranks)}")
         self.print_to_log_file(f"Validation complete: see {folder}")
         empty_cache(self.device)
 

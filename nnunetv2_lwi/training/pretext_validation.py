@@ -17,6 +17,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from nnunetv2_lwi.feature_rank import FeatureMoments, add_levels
 from nnunetv2_lwi.figures import PretextExample, draw_pretext_example
 from nnunetv2_lwi.loss import PretextLoss, reconstruction_loss
 from nnunetv2_lwi.pretext_network import PretextOutput
@@ -31,9 +32,10 @@ SEED = 0
 
 @dataclass(frozen=True)
 class PretextEvaluator:
-    """Step 1's network and loss, without gradients."""
+    """Step 1's network, its encoder, and the loss, without gradients."""
 
     network: nn.Module
+    encoder: nn.Module
     transformation: Transformation
     loss: PretextLoss
     device: torch.device
@@ -59,6 +61,15 @@ class PretextEvaluator:
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.item() * len(chunk)
         return {name: value / len(patches) for name, value in sums.items()}
+
+    @torch.no_grad()
+    def features_of_case(self, image: Tensor, batch_size: int) -> list[FeatureMoments]:
+        """Of what the encoder hands to the decoder for an image (C, D, H, W) as step 2 sees it: not shuffled, not masked."""
+        parts = []
+        for chunk in torch.split(tile(image, self.transformation.patch_size), batch_size):
+            with self.autocast():
+                parts.append([FeatureMoments.of(level) for level in self.encoder(chunk.to(self.device))])
+        return add_levels(parts)
 
     def example(self, image: Tensor, spacing: Sequence[float]) -> PretextExample:
         """The patch in the middle of an image (C, D, H, W), for a picture of its first channel."""
@@ -111,30 +122,38 @@ def validate_cases(
     rank, world_size = (dist.get_rank(), dist.get_world_size()) if ranked else (0, 1)
     folder.mkdir(parents=True, exist_ok=True)
     mine: dict[str, dict[str, float]] = {}
+    features: list[FeatureMoments] = []
     for number in range(rank, len(cases), world_size):
         case = cases[number]
         image = load_image(open_case(case), case)
         mine[case] = evaluate.on_case(image, batch_size)
+        features = add_levels(filter(None, (features, evaluate.features_of_case(image, batch_size))))
         if number < CASES_WITH_PICTURE:
             draw_pretext_example(evaluate.example(image, spacing), folder / f"{case}.png", f"{case}, after step 1")
-    gathered: list[Any] = [mine]
+    gathered: list[Any] = [(mine, features)]
     if ranked:
         gathered = [None] * world_size
-        dist.all_gather_object(gathered, mine)
-    per_case = {case: figures for part in gathered for case, figures in part.items()}
-    summary = summarize(per_case, evaluate, chance)
+        dist.all_gather_object(gathered, (mine, features))
+    per_case = {case: figures for part, _ in gathered for case, figures in part.items()}
+    summary = summarize(per_case, add_levels(part for _, part in gathered if part), evaluate, chance)
     if rank == 0:
         save_json(summary, str(folder / "summary.json"), sort_keys=False)
     return summary
 
 
-def summarize(per_case: Mapping[str, Mapping[str, float]], evaluate: PretextEvaluator, chance: float) -> dict[str, Any]:
-    """Means over cases, and the cases."""
+def summarize(
+    per_case: Mapping[str, Mapping[str, float]],
+    features: Sequence[FeatureMoments],
+    evaluate: PretextEvaluator,
+    chance: float,
+) -> dict[str, Any]:
+    """Means over cases, what the features span over all of them, and the cases."""
     names = list(next(iter(per_case.values()), {}))
     return {
         "mean": {name: float(np.mean([figures[name] for figures in per_case.values()])) for name in names},
         "chance_order_accuracy": chance if evaluate.loss.order_weight > 0 else None,
         "num_subvolumes": evaluate.transformation.slabs,
+        "features": [{"effective_rank": level.effective_rank(), "channels": level.channels} for level in features],
         "metric_per_case": [{"case": case, **per_case[case]} for case in sorted(per_case)],
     }
 

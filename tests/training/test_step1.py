@@ -10,8 +10,10 @@ import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+from nnunetv2_lwi.feature_rank import FeatureMoments
 from nnunetv2_lwi.training import base
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
+from nnunetv2_lwi.training.pretext_validation import tile
 
 
 def run(trainer) -> dict[str, torch.Tensor]:
@@ -40,7 +42,13 @@ def test_a_training_writes_what_nnunet_would_and_pictures(dataset):
     for level in (0, 1, 2):
         assert 0 <= summary["mean"][f"order_accuracy_level_{level}"] <= 1
     assert summary["mean"]["reconstruction_loss"] > 0 and summary["mean"]["reconstruction_loss_of_input"] > 0
+    assert [level["channels"] for level in summary["features"]] == [4, 8, 16]
+    assert all(1 <= level["effective_rank"] <= level["channels"] for level in summary["features"])
     log = next(folder.glob("training_log_*.txt")).read_text()
+    assert (
+        f"Effective rank of the encoder's features, levels 0 to 2: {summary['features'][0]['effective_rank']:.1f} of 4"
+        in log
+    )
     for words in ("order accuracy (chance 0.500): level 0 train", "reconstruction", "New best validation loss", "heads at"):
         assert words in log
 
@@ -161,6 +169,19 @@ def test_every_objective_trains_alone(dataset, block):
     summary = json.loads((dataset.output_folder("nnUNetTrainerLWIInit") / "validation" / "summary.json").read_text())
     assert ("order_loss" in summary["mean"]) == ("order_weight" not in block)
     assert ("reconstruction_loss" in summary["mean"]) == ("reconstruction_weight" not in block)
+
+
+def test_features_are_those_of_whole_patches_in_their_own_order(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    trainer.initialize()
+    image = torch.randn(1, 12, 20, 18, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        levels = trainer.pretext_network.network.encoder(tile(image, trainer.configuration_manager.patch_size))
+    for batch_size in (1, 3):
+        found = trainer.evaluate.features_of_case(image, batch_size)
+        for moments, level in zip(found, levels, strict=True):
+            assert torch.allclose(moments.total, level.double().sum((0, 2, 3, 4)), rtol=1e-4)
+            assert moments.effective_rank() == pytest.approx(FeatureMoments.of(level).effective_rank(), rel=1e-3)
 
 
 def trainer_network(trainer):
