@@ -58,15 +58,16 @@ def require_unchanged(target: Target, step1: Path | None) -> None:
     Raises:
         UserError: there is one.
     """
-    from nnunetv2_lwi.checkpoint import IN_ORDER_OF_RESUMING, LWI_KEY, read_checkpoint
-    from nnunetv2_lwi.training.suitability import changes_since
+    from nnunetv2_lwi.checkpoint import IN_ORDER_OF_RESUMING
+    from nnunetv2_lwi.training.suitability import changes_since, read_step2
 
     folder = target.output_folder(STEP2_TRAINER)
     checkpoint = next((folder / name for name in IN_ORDER_OF_RESUMING if (folder / name).is_file()), None)
     if checkpoint is None:
         return
-    changes = changes_since(checkpoint, target.plans, target.configuration, target.dataset_json)
-    if step1 is not None and not _began_from(step1, start := read_checkpoint(checkpoint)[LWI_KEY]["start"]):
+    state = read_step2(checkpoint)
+    changes = changes_since(state, target.plans, target.configuration, target.dataset_json)
+    if step1 is not None and not _began_from(step1, start := state["start"]):
         changes.append(f"start: {start.get('path') or start['kind']}, here {step1}")
     if changes:
         raise UserError(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from nnunetv2_lwi.checkpoint import LWI_KEY, read_checkpoint
+from nnunetv2_lwi.checkpoint import LWI_KEY, read_checkpoint, require_format
 from nnunetv2_lwi.digest import changed_step2, make_digest
-from nnunetv2_lwi.handover import Step1, Verdict, judge, misfits, read_step1
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover import Step1, Verdict, judge, lacking_keys, misfits, read_step1
+from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.settings import LWISettings
 from nnunetv2_lwi.training.build import build_pretext_network, telling_what_cannot_be_built
 from nnunetv2_lwi.training.preconditions import count_channels, resolve_configuration
@@ -39,15 +41,37 @@ def check_step1(
     return step1, verdict
 
 
+def read_step2(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a checkpoint of step 2 says of its training.
+
+    Raises:
+        UserError: it cannot be read, is another trainer's, or is damaged.
+    """
+    content = read_checkpoint(checkpoint)
+    state = content.get(LWI_KEY)
+    if content.get("trainer_name") != STEP2_TRAINER or not isinstance(state, dict):
+        raise UserError(
+            f"{checkpoint} is a checkpoint of {content.get('trainer_name')}, where one of {STEP2_TRAINER} belongs."
+        )
+    require_format(checkpoint, state)
+    lacking = lacking_keys(state, {"digest": ("lwi",), "start": ("kind",)})
+    if lacking:
+        raise UserError(f"{checkpoint} is damaged: its {LWI_KEY} holds no {', '.join(lacking)}. Move it away.")
+    return state
+
+
 def changes_since(
-    checkpoint: str | os.PathLike[str], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]
+    state: dict[str, Any], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]
 ) -> list[str]:
     """One text per setting in which a plan differs from what a step 2 was trained with, or is being trained with.
 
+    Args:
+        state: see :func:`read_step2`.
+
     Raises:
-        UserError: the checkpoint or the plan cannot be used at all.
+        UserError: the plan cannot be used at all.
     """
     resolved = resolve_configuration(plans, configuration)
     settings = LWISettings.from_configuration(resolved.configuration)
     digest = make_digest(resolved.configuration, count_channels(plans, resolved, dataset_json), settings)
-    return changed_step2(read_checkpoint(checkpoint)[LWI_KEY], digest, settings)
+    return changed_step2(state, digest, settings)

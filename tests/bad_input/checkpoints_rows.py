@@ -15,6 +15,7 @@ from tests.bad_input.table import Act, Init, Seg, World, row
 from tests.networks_for_tests import REQUIRE_IMPORT, UNET, build_unet, unet_kwargs
 from tests.tiny_dataset import PATCH, STRIDES
 
+FINAL = "checkpoint_final.pth"
 STEP1, STEP2 = "nnUNetTrainerLWIInit", "nnUNetTrainerLWISeg"
 
 UNREADABLE: dict[str, Callable[[Path], object]] = {
@@ -138,6 +139,30 @@ for what, (changes, shown) in OTHER_PLANS.items():
         world.place(STEP1)
         world.configuration.update(changes)
         return world.train(Seg)
+
+
+OTHERWISE = "nnUNetv2_lwi train where a step 2 of other settings, or from another start, is begun or finished"
+
+for name in ("checkpoint_final.pth", "checkpoint_latest.pth"):
+
+    @row(OTHERWISE, "lwi.seg.lr: 0.01, here 0.5", case=f"settings, {name}")
+    def _(world: World, name: str = name) -> Act:
+        world.place(STEP2, name=name)
+        world.write_plans(lwi={**world.configuration["lwi"], "seg": {"epochs": 2, "lr": 0.5}})
+        return world.command("train", "999", "3d_fullres", "0", "-device", "cpu")
+
+    @row(OTHERWISE, "start: ", "here ", case=f"start, {name}")
+    def _(world: World, name: str = name) -> Act:
+        world.place(STEP1)
+        path = world.place(STEP2, name=name)
+        change(path, lambda content: content["lwi"]["start"].update(path=str(world.dataset.output_folder(STEP1) / FINAL)))
+        return world.command("train", "999", "3d_fullres", "0", "-device", "cpu", "--step1", world.file())
+
+
+@row("nnUNetv2_lwi train where another trainer's checkpoint lies in step 2's folder")
+def _(world: World) -> Act:
+    world.place(STEP2, world.file(STEP1))
+    return world.command("train", "999", "3d_fullres", "0", "-device", "cpu")
 
 
 def two_channels(world: World, changes: dict[str, Any]) -> None:

@@ -52,7 +52,7 @@ def test_the_commands_lead_from_raw_images_to_scored_predictions(workplace: Work
     for folder in (step1, step2):
         torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=True)
     log = next((step2 / "fold_0").glob("training_log_*.txt")).read_text()
-    assert "Start: the weights that were loaded into the network (-pretrained_weights)" in log
+    assert "Start: step 1 of Dataset004" in log
     assert result.stdout.count("finished, skipped") == 2 and "It fits Dataset004" in result.stdout
 
     predictions = workplace.root / "predictions"
