@@ -97,7 +97,7 @@ def test_plans_are_planned_preprocessed_trained_and_read_under_one_name():
             rf"nnUNetv2_preprocess -d (\d+) -plans_name nnUNetPlans_{preset} -c {preset}\n",
             rf"nnUNetv2_lwi train (\d+) {preset} 0 -p nnUNetPlans_{preset}\n",
             rf"nnUNetv2_lwi train (\d+) {preset} 0 -p nnUNetPlans_{preset}_random\n",
-            rf"plan -d (\d+) --preset {preset} -o nnUNetPlans_{preset}_random .*data_identifier=nnUNetPlans_{preset}_{preset}\n",
+            rf"plan -d (\d+) --preset {preset} -o nnUNetPlans_{preset}_random .*identifier=nnUNetPlans_{preset}_{preset}\n",
             rf"nnUNetv2_lwi dice -d (\d+) .*__{preset}/fold_0/validation/summary\.json",
         ):
             assert re.search(use, text), use

@@ -32,7 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preset", help="a preset, a JSON file of your own, or none for nnU-Net's own network")
     parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans to start from (default: %(default)s)")
     parser.add_argument("-c", dest="configuration", help="configuration to inherit from (default: the preset's, 3d_fullres)")
-    parser.add_argument("-o", dest="new_plans_name", metavar="NEW_PLANS", help="plans to write (default: PLANS_PRESET; PLANS_lwi with --preset none)")
+    parser.add_argument(
+        "-o",
+        dest="new_plans_name",
+        metavar="NEW_PLANS",
+        help="plans to write (default: PLANS_PRESET; PLANS_lwi with --preset none)",
+    )
     add_set_option(parser, "a value of the configuration", "lwi.init.epochs=50")
     parser.add_argument("--overwrite", action="store_true", help="replace plans that this command wrote earlier")
 

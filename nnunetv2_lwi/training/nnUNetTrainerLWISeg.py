@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,8 @@ class nnUNetTrainerLWISeg(LWITrainer):
         state = self.unwrapped_network.state_dict()
         self._as_drawn = {key: state[key].clone() for key in self._planned_transfer().unwanted}
 
-    def _planned_transfer(self) -> Transfer:
-        return plan_transfer(self.unwrapped_network, self.lwi.seg.hand_over, self.lwi.seg.hand_over_norms)
+    def _planned_transfer(self, untrained: Iterable[str] = ()) -> Transfer:
+        return plan_transfer(self.unwrapped_network, self.lwi.seg.hand_over, self.lwi.seg.hand_over_norms, untrained)
 
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
         """The network, with as many outputs as may be: none is looked at here."""
@@ -96,9 +97,9 @@ class nnUNetTrainerLWISeg(LWITrainer):
         overwrite(self.unwrapped_network, self._as_drawn)
         path = given_weights()
         self.start = {"kind": "pretrained_weights", "path": None if path is None else str(path.absolute())}
-        transfer = replace(self._planned_transfer(), source="them")
-        self.print_to_log_file(f"Start: the weights that were loaded into the network (-pretrained_weights). {transfer}")
         step1 = None if path is None else find_step1(path)
+        transfer = replace(self._planned_transfer(() if step1 is None else step1.untrained), source="them")
+        self.print_to_log_file(f"Start: the weights that were loaded into the network (-pretrained_weights). {transfer}")
         if step1 is None:
             return
         self.start["provenance"] = step1.provenance

@@ -157,12 +157,17 @@ def test_of_pretrained_weights_only_what_the_plan_hands_over_is_kept(dataset, st
     assert "stay as drawn, since the plan does not hand them over" in log_of(trainer)
 
 
-def test_of_a_step_1_that_was_named_the_log_tells_what_differs(dataset, step1, monkeypatch):
+def name_weights(trainer, step1: Path, monkeypatch) -> None:
+    """As if ``nnUNetv2_train ... -pretrained_weights`` ran."""
     words = ["nnUNetv2_train", "999", "3d_fullres", "1", "-tr", "nnUNetTrainerLWISeg", "-pretrained_weights", str(step1)]
     monkeypatch.setattr("sys.argv", words)
-    trainer = dataset.trainer(nnUNetTrainerLWISeg, fold=1, masking={"ratio": 0.1})
     trainer.initialize()
     load_pretrained_weights(trainer.network, str(step1))
+
+
+def test_of_a_step_1_that_was_named_the_log_tells_what_differs(dataset, step1, monkeypatch):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, fold=1, masking={"ratio": 0.1})
+    name_weights(trainer, step1, monkeypatch)
     start(trainer)
     log = log_of(trainer)
     assert "They are those of step 1 of Dataset999_Tiny, plans nnUNetPlans, configuration 3d_fullres, fold 0." in log
@@ -179,9 +184,12 @@ def test_a_resumed_training_tells_which_of_its_settings_changed(dataset, step1):
     assert "masking" not in log_of(trainer).split("WARNING")[1]
 
 
-def test_where_the_decoder_was_not_trained_the_log_says_so(dataset):
+@pytest.mark.parametrize("named", [False, True])
+def test_where_the_decoder_was_not_trained_the_log_says_so(dataset, monkeypatch, named):
     dataset.trainer(nnUNetTrainerLWIInit, reconstruction_weight=0).run_training()
     trainer = dataset.trainer(nnUNetTrainerLWISeg, reconstruction_weight=0)
+    if named:
+        name_weights(trainer, dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth", monkeypatch)
     start(trainer)
     assert "did not train them (lwi.reconstruction_weight is 0): decoder.stages.0" in log_of(trainer)
 
