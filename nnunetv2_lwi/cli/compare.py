@@ -148,7 +148,8 @@ def changed_configuration(arguments: argparse.Namespace, target: Target) -> dict
             f"--set {other_data[0]}: a comparison uses the preprocessed data as they are. Use nnUNetv2_lwi plan."
         )
     configuration = resolve(plans, name)
-    configuration.pop("inherits_from", None)
+    for names_another in ("inherits_from", "next_stage"):
+        configuration.pop(names_another, None)
     return override_values(configuration, overrides)
 
 
@@ -221,7 +222,9 @@ def print_list(runs: Sequence[Run], places: Sequence[Workplace]) -> None:
 
 
 def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace]) -> None:
-    """comparison.csv, comparison.md, comparison.png and pictures of cases."""
+    """comparison.csv, comparison.md, comparison.png and pictures of cases; processes that end together take turns."""
+    from filelock import FileLock
+
     from nnunetv2_lwi.comparison.pictures import draw_cases
     from nnunetv2_lwi.comparison.plots import draw_comparison
     from nnunetv2_lwi.comparison.results import read_outcomes, write_csv
@@ -230,10 +233,11 @@ def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace])
     outcomes = read_outcomes(runs, places)
     if not outcomes:
         raise UserError(f"No run in {folder} is finished yet.")
-    write_csv(outcomes, folder / "comparison.csv")
-    text = write_tables(outcomes, runs[0].label, len(runs))
-    (folder / "comparison.md").write_text(text, encoding="utf-8")
-    draw_comparison(outcomes, folder / "comparison.png")
-    pictures = draw_cases(outcomes, runs[0].label, folder / "cases")
+    with FileLock(folder / "report.lock"):
+        write_csv(outcomes, folder / "comparison.csv")
+        text = write_tables(outcomes, runs[0].label, len(runs))
+        (folder / "comparison.md").write_text(text, encoding="utf-8")
+        draw_comparison(outcomes, folder / "comparison.png")
+        pictures = draw_cases(outcomes, runs[0].label, folder / "cases")
     print(text)
     print(f"Written: {folder}/comparison.csv, comparison.md, comparison.png and {len(pictures)} pictures in {folder}/cases.")

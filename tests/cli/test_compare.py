@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nnunetv2_lwi.cli import compare as compare_module
 from nnunetv2_lwi.cli.commands import nnunet_environment, stock_command
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
@@ -80,6 +81,18 @@ def test_the_list_writes_nothing(output, capsys):
     assert lines[0].startswith("to do  random, 2 cases, seed 0, 50 iterations (step2_")
     assert lines[-1] == f"6 runs, 7 trainings; {2 * 50 + 2 * 8 + 3 * 42} iterations left."
     assert not output.exists()
+
+
+def test_the_first_stage_of_a_cascade_forgets_the_second(output, dataset, monkeypatch):
+    """nnU-Net looks the next stage up after its validation; a training's own plans hold no other configuration."""
+    path = dataset.preprocessed / NAME / "nnUNetPlans.json"
+    plans = json.loads(path.read_text())
+    plans["configurations"]["3d_fullres"]["next_stage"] = "3d_cascade_fullres"
+    path.write_text(json.dumps(plans))
+    listed = []
+    monkeypatch.setattr(compare_module, "print_list", lambda runs, places: listed.extend(runs))
+    compare(output, "--list")
+    assert listed and not any("next_stage" in run.training.configuration for run in listed)
 
 
 def test_there_is_no_report_before_there_is_a_result(output):

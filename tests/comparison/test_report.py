@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import csv
 import re
+from threading import Thread
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
+from nnunetv2_lwi.cli.compare import write_report
+from nnunetv2_lwi.comparison import pictures
 from nnunetv2_lwi.comparison.plots import draw_comparison, plot_comparison
 from nnunetv2_lwi.comparison.results import read_outcomes, scored, write_csv
 from nnunetv2_lwi.comparison.tables import iterations_to_reach, smoothed, write_tables
@@ -116,6 +120,17 @@ def test_the_legend_names_every_arm_though_some_ran_with_few_cases_only(outcomes
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["random", "lwi", "lwi_all"]
     assert not any(axes.get_legend() for axes in figure.axes)
+
+
+def test_processes_that_end_together_take_turns_with_the_report(runs, outcomes, make_places, monkeypatch, tmp_path):
+    monkeypatch.setattr(pictures, "draw_cases", lambda *_: [])
+    other = Thread(target=write_report, args=(tmp_path, runs, make_places(runs)))
+    with FileLock(tmp_path / "report.lock"):
+        other.start()
+        other.join(0.5)
+        assert other.is_alive() and not (tmp_path / "comparison.csv").exists()
+    other.join(60)
+    assert (tmp_path / "comparison.csv").is_file() and (tmp_path / "comparison.md").is_file()
 
 
 def test_picture(outcomes, tmp_path):
