@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -28,7 +29,8 @@ class WorkList:
 
     Attributes:
         names: for people, by the training's key.
-        execute: does one training and writes its ``result``.
+        execute: does one training and writes its ``result``. Whatever it raises ends that training and not the list:
+            memory or a file that one training's scoring lacks are no reason not to do the others.
         say: prints a line.
     """
 
@@ -86,8 +88,15 @@ class WorkList:
         try:
             self.execute(place)
         except UserError as error:
-            self.failures[name] = error.reason
-            self.say(f"FAILED: {name}: {error.reason}")
+            self._failed_for(name, error.reason)
+        except Exception as error:
+            with place.log.open("a", encoding="utf-8") as log:
+                log.write(traceback.format_exc())
+            self._failed_for(name, f"{type(error).__name__}: {error} (all of it: {place.log})")
+
+    def _failed_for(self, name: str, reason: str) -> None:
+        self.failures[name] = reason
+        self.say(f"FAILED: {name}: {reason}")
 
     def _state(self) -> str:
         left = self.unfinished()

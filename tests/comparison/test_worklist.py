@@ -95,6 +95,19 @@ def test_a_failure_stops_only_what_depends_on_it(runs, places):
     assert f"{written - 1} of {len(places)} trainings done" in lines[-1], "neither failures nor what waits for them count"
 
 
+def test_an_error_that_nobody_foresaw_stops_only_its_training(runs, places):
+    def execute(place):
+        if place is places[0]:
+            raise KeyError("case_7")
+        write_result(place, 0.5)
+
+    work, _lines = make_list(runs, places, execute)
+    with pytest.raises(UserError, match=r"1 trainings failed.*random, 2 cases, seed 0: KeyError: 'case_7' \(all of it: "):
+        work.run()
+    assert [place.result.is_file() for place in places] == [False] + [True] * (len(places) - 1)
+    assert 'raise KeyError("case_7")' in places[0].log.read_text()
+
+
 def test_what_another_process_does_is_waited_for(runs, places):
     for place in places[1:]:
         write_result(place, 0.5)
