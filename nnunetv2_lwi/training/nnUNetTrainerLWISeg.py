@@ -79,6 +79,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
             except UserError:
                 self.discard_output()
                 raise
+        self._as_drawn = {}
         super().on_train_start()
 
     def _start(self) -> None:
@@ -90,7 +91,6 @@ class nnUNetTrainerLWISeg(LWITrainer):
             self.print_to_log_file(f"Start: random, as the plan says (initialization: {self.lwi.seg.initialization}).")
         else:
             self._start_from_step1()
-        self._as_drawn = {}
 
     def _keep_loaded_weights(self) -> None:
         """nnU-Net checked names and shapes and nothing else; what a step 1 says of itself is told, not insisted on."""
