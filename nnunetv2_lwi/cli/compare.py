@@ -13,8 +13,10 @@ from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
 from nnunetv2_lwi.errors import UserError
 
 if TYPE_CHECKING:
+    from nnunetv2_lwi.comparison.arms import Arm
     from nnunetv2_lwi.comparison.design import Design, Run
     from nnunetv2_lwi.comparison.source import Source
+    from nnunetv2_lwi.comparison.sweep import Variant
     from nnunetv2_lwi.comparison.workplace import Workplace
 
 
@@ -110,17 +112,31 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
         raise UserError("-f all leaves no validation case that was not trained on: name a fold by its number.")
     configuration = changed_configuration(arguments, target)
     pool, val_cases = source.split(configuration, arguments.fold)
+    arms, variants = parse_arms(arguments.arms.split(",")), parse_sweeps(arguments.sweep)
+    require_effect(variants, arms, arguments.share)
     return Design(
         configuration,
         pool,
         val_cases,
-        parse_arms(arguments.arms.split(",")),
+        source.fingerprint(arguments.configuration, configuration),
+        arms,
         parse_counts(arguments.cases, len(pool)),
         list(range(arguments.seeds)),
         arguments.budget,
         arguments.share,
-        parse_sweeps(arguments.sweep),
+        variants,
     )
+
+
+def require_effect(variants: Sequence[Variant], arms: Sequence[Arm], share: float | None) -> None:
+    """Raises:
+    UserError: no arm depends on a swept setting, or ``--share`` and a sweep both say how long step 1 is.
+    """
+    for key in variants[0]:
+        if not any(arm.takes({key: None}) for arm in arms):
+            raise UserError(f"--sweep {key}: it changes none of the arms {', '.join(arm.name for arm in arms)}.")
+    if "init.epochs" in variants[0] and share is not None:
+        raise UserError("--share and --sweep init.epochs both say how long step 1 is: leave one of them out.")
 
 
 def changed_configuration(arguments: argparse.Namespace, target: Target) -> dict[str, Any]:
@@ -157,12 +173,11 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
     """What would otherwise stop the comparison hours later.
 
     Raises:
-        UserError: device, MONAI, labels, step 1's losses or the folder are not as they must be.
+        UserError: device, MONAI, labels, the folder or what an arm starts from are not as they must be.
     """
     import torch
 
     from nnunetv2_lwi.training.preconditions import require_device
-    from nnunetv2_lwi.training.trial import try_plan
 
     require_device(torch.device(arguments.device))
     if find_spec("monai") is None:
@@ -176,13 +191,27 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
         raise UserError(f"-o {output} holds something else: name a new folder, or that of an earlier comparison.")
     if output.is_relative_to(source.preprocessed) or (source.raw is not None and output.is_relative_to(source.raw)):
         raise UserError(f"-o {output} lies in the data set, which is only read: name another folder.")
-    tried: dict[str, dict[str, Any]] = {}
-    for one in runs:
+    check_starts(target, runs)
+
+
+def check_starts(target: Target, runs: Sequence[Run]) -> None:
+    """Try each arm's step 1, and look at the weights that are given.
+
+    Raises:
+        UserError: step 1's losses or step 2's outputs are not as they must be, or weights do not fit.
+    """
+    from nnunetv2_lwi.handover import shortened
+    from nnunetv2_lwi.training.suitability import check_weights
+    from nnunetv2_lwi.training.trial import try_plan
+
+    for one in {one.label: one for one in runs}.values():
+        plans = {**target.plans, "configurations": {target.configuration: one.training.configuration}}
         if one.training.after is not None:
-            tried.setdefault(one.label, one.training.configuration)
-    for configuration in tried.values():
-        plans = {**target.plans, "configurations": {target.configuration: configuration}}
-        try_plan(plans, target.configuration, target.dataset_json)
+            try_plan(plans, target.configuration, target.dataset_json)
+        if one.training.weights is not None:
+            problems = check_weights(one.training.weights, plans, target.configuration, target.dataset_json)
+            if problems:
+                raise UserError(f"--arms {one.arm} does not fit the network of this plan: {shortened(problems)}.")
 
 
 def make_places(arguments: argparse.Namespace, source: Source, runs: Sequence[Run]) -> list[Workplace]:
@@ -215,10 +244,18 @@ def print_list(runs: Sequence[Run], places: Sequence[Workplace]) -> None:
 
     names = names_of(runs)
     for place in places:
-        state = "done" if place.result.is_file() else "begun" if place.folder.is_dir() else "to do"
-        print(f"{state:<6} {names[place.training.key]}, {place.training.iterations} iterations ({place.folder.name})")
+        state = _state(place)
+        print(f"{state:<8} {names[place.training.key]}, {place.training.iterations} iterations ({place.folder.name})")
     left = sum(place.training.iterations for place in places if not place.result.is_file())
     print(f"{len(runs)} runs, {len(places)} trainings; {left} iterations left.")
+
+
+def _state(place: Workplace) -> str:
+    from nnunetv2_lwi.comparison.results import is_done
+
+    if place.result.is_file():
+        return "done" if is_done(place) else "to score"
+    return "begun" if place.folder.is_dir() else "to do"
 
 
 def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace]) -> None:
@@ -235,9 +272,9 @@ def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace])
         raise UserError(f"No run in {folder} is finished yet.")
     with FileLock(folder / "report.lock"):
         write_csv(outcomes, folder / "comparison.csv")
-        text = write_tables(outcomes, runs[0].label, len(runs))
+        text = write_tables(outcomes, runs[0].arm, len(runs))
         (folder / "comparison.md").write_text(text, encoding="utf-8")
         draw_comparison(outcomes, folder / "comparison.png")
-        pictures = draw_cases(outcomes, runs[0].label, folder / "cases")
+        pictures = draw_cases(outcomes, folder / "cases")
     print(text)
     print(f"Written: {folder}/comparison.csv, comparison.md, comparison.png and {len(pictures)} pictures in {folder}/cases.")

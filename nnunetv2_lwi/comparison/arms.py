@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nnunetv2_lwi.comparison.sweep import HAND_OVER, Variant, is_of_step2
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.settings import INITIALIZATIONS
 
@@ -23,6 +24,9 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "order": {"reconstruction_weight": 0.0},
 }
 """Step 1's, by name: the paper's, its masking alone, masking in tubes, its order prediction alone (paper, Table VI)."""
+
+WITHOUT = {"order_weight": ("order_", "num_subvolumes", "shuffled_share"), "reconstruction_weight": ("masking.",)}
+"""Where a weight is 0, what begins so changes nothing: nothing is shuffled, or nothing is masked."""
 
 SCHEMES = tuple(name for name in INITIALIZATIONS if name != "network")
 """Data-independent initialisation (paper, Fig. 1)."""
@@ -44,6 +48,15 @@ class Arm:
     runs_step1: bool = False
     sees_all_images: bool = False
     weights: Path | None = None
+
+    def takes(self, variant: Variant) -> Variant:
+        """What of a variant changes the arm's trainings; what the arm itself sets does not."""
+        return {key: value for key, value in variant.items() if key not in self.settings and self._depends_on(key)}
+
+    def _depends_on(self, key: str) -> bool:
+        if not self.runs_step1:
+            return is_of_step2(key) or (self.weights is not None and key.startswith(HAND_OVER))
+        return not any(key.startswith(WITHOUT.get(name, ())) for name, value in self.settings.items() if value == 0)
 
 
 def known_arms() -> list[str]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_lwi.comparison.arms import Arm
+from nnunetv2_lwi.comparison.source import Fingerprint
 from nnunetv2_lwi.comparison.subsets import draw_subset
-from nnunetv2_lwi.comparison.sweep import Variant, describe, matters_without_step1
+from nnunetv2_lwi.comparison.sweep import Variant, describe, of_step2
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.overrides import set_values
@@ -30,6 +31,7 @@ class Training:
 
     Attributes:
         configuration: resolved, with its whole ``lwi`` block.
+        data: what tells its data apart; see :class:`~nnunetv2_lwi.comparison.source.Fingerprint`.
         after: the step 1 that it starts from.
         weights: what it is given as ``-pretrained_weights``.
     """
@@ -38,6 +40,7 @@ class Training:
     configuration: dict[str, Any]
     train_cases: list[str]
     val_cases: list[str]
+    data: dict[str, Any]
     after: Training | None = None
     weights: Path | None = None
 
@@ -66,6 +69,7 @@ class Training:
             "configuration": {**self.configuration, "lwi": lwi},
             "train": self.train_cases,
             "val": self.val_cases,
+            "data": self.data,
             "after": self.after.key if self.after else None,
             "weights": _digest_of_file(self.weights) if self.weights else None,
         }
@@ -79,18 +83,24 @@ class Training:
 
 @dataclass(frozen=True)
 class Run:
-    """One row of the results: an arm on a number of labelled cases with a seed, and the training that gives it."""
+    """One row of the results: an arm on a number of labelled cases with a seed, and the training that gives it.
+
+    Attributes:
+        variant: what was swept, as far as it changes the arm's trainings.
+        baseline: label of what it is compared with: the first arm with the same settings of step 2.
+    """
 
     arm: str
     cases: int
     seed: int
     variant: Variant
     training: Training
+    baseline: str
 
     @property
     def label(self) -> str:
         """The arm with what was swept."""
-        return " ".join(filter(None, (self.arm, describe(self.variant))))
+        return label_of(self.arm, self.variant)
 
 
 @dataclass(frozen=True)
@@ -101,6 +111,7 @@ class Design:
         configuration: resolved, from the user's plans; its ``lwi.seg.epochs`` is the baseline's length.
         pool: the fold's training cases.
         val_cases: the fold's, the same for all.
+        fingerprint: of the data.
         share: step 1's epochs over the baseline's. None: the paper's share of an equal budget, and what the plan's
             ``lwi.init.epochs`` says where step 1 comes on top.
     """
@@ -108,6 +119,7 @@ class Design:
     configuration: dict[str, Any]
     pool: list[str]
     val_cases: list[str]
+    fingerprint: Fingerprint
     arms: list[Arm]
     counts: list[int]
     seeds: list[int]
@@ -128,14 +140,24 @@ class Design:
 
     def _run(self, arm: Arm, count: int, seed: int, variant: Variant) -> Run:
         labelled = draw_subset(self.pool, count, seed)
-        variant = variant if arm.runs_step1 else matters_without_step1(variant)
+        variant = arm.takes(variant)
         configuration = self._configuration(arm, seed, variant)
         after = None
         if arm.runs_step1:
             images = sorted(self.pool) if arm.sees_all_images else labelled
-            after = Training(STEP1_TRAINER, configuration, images, self.val_cases)
-        training = Training(STEP2_TRAINER, configuration, labelled, self.val_cases, after, arm.weights)
-        return Run(arm.name, count, seed, variant, training)
+            after = Training(STEP1_TRAINER, configuration, images, self.val_cases, self._data(images, with_labels=False))
+        data = self._data(labelled, with_labels=True)
+        training = Training(STEP2_TRAINER, configuration, labelled, self.val_cases, data, after, arm.weights)
+        return Run(arm.name, count, seed, variant, training, self._baseline(variant))
+
+    def _data(self, train_cases: list[str], with_labels: bool) -> dict[str, Any]:
+        return self.fingerprint.of([*train_cases, *self.val_cases], with_labels)
+
+    def _baseline(self, variant: Variant) -> str:
+        """The first arm with the first of the variants that have the same settings of step 2."""
+        first = self.arms[0]
+        twin = next(other for other in self.variants if of_step2(other) == of_step2(variant))
+        return label_of(first.name, first.takes(twin))
 
     def _configuration(self, arm: Arm, seed: int, variant: Variant) -> dict[str, Any]:
         """The configuration with the arm's settings; the two steps' epochs share the budget.
@@ -163,6 +185,11 @@ class Design:
         if self.share is None and self.budget == "added":
             return of_the_plan
         return max(1, round((self.share or STEP1_SHARE) * total))
+
+
+def label_of(arm: str, variant: Variant) -> str:
+    """``lwi masking.ratio=0.2``; the arm alone without a sweep."""
+    return " ".join(filter(None, (arm, describe(variant))))
 
 
 def trainings_of(runs: Sequence[Run]) -> list[Training]:

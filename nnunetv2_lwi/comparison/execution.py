@@ -5,17 +5,22 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
 import time
 from typing import Any
 
+import torch
+
 from nnunetv2_lwi.checkpoint import read_checkpoint
 from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_command, what_is_left
+from nnunetv2_lwi.comparison.results import read_result
 from nnunetv2_lwi.comparison.scoring import score
 from nnunetv2_lwi.comparison.workplace import FOLD, Workplace
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.training.provenance import read_versions
 
 LINES_OF_A_FAILURE = 3
 PR_SET_PDEATHSIG = 1
@@ -23,17 +28,18 @@ PR_SET_PDEATHSIG = 1
 
 
 def execute(place: Workplace, device: str) -> None:
-    """Run what is left of a training, score it if it is a step 2, and write ``result.json``, whole or not at all.
+    """Run what is left of a training, score what is left of a step 2, and write ``result.json``, whole or not at all.
 
     Raises:
         UserError: nnU-Net's command failed.
     """
+    earlier = read_result(place) or {}
     train(place, device)
-    result = describe_training(place)
+    result = describe_training(place) | {"device": device_name(device), "versions": read_versions()}
     if not place.training.is_step1:
         started = time.monotonic()
-        result["scores"] = score(place, device)
-        result["scoring_seconds"] = time.monotonic() - started
+        result["scores"] = score(place, device, earlier.get("scores", {}))
+        result["scoring_seconds"] = time.monotonic() - started + earlier.get("scoring_seconds", 0)
     remove_spare_checkpoints(place)
     partial = place.result.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
@@ -85,6 +91,11 @@ def describe_training(place: Workplace) -> dict[str, Any]:
         "seconds": sum(end - start for start, end in spans),
         "pseudo_dice": [float(value) for value in logging.get("mean_fg_dice", [])],
     }
+
+
+def device_name(device: str) -> str:
+    """The GPU's, or what the machine says of its processor."""
+    return torch.cuda.get_device_name() if device == "cuda" else f"{device} ({platform.processor() or platform.machine()})"
 
 
 def remove_spare_checkpoints(place: Workplace) -> None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
 from nnunetv2_lwi.comparison.scoring import TEST, predictions_folder
-from nnunetv2_lwi.comparison.tables import HOW, grouped
+from nnunetv2_lwi.comparison.tables import HOW, grouped, pair_by_seed
 
 FALSE_POSITIVE, FALSE_NEGATIVE = (1.0, 0.15, 0.15, 1.0), (0.2, 0.75, 1.0, 1.0)
 OPACITY = 0.45
@@ -35,7 +35,7 @@ class CaseVolumes:
     """(D, H, W) in mm."""
 
 
-def draw_cases(outcomes: Sequence[Outcome], baseline: str, folder: Path) -> list[Path]:
+def draw_cases(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     """For every arm and number of labelled cases: the cases with the largest gain, the median and the largest loss.
 
     Of the first seed that both finished, by the Dice averaged over classes.
@@ -46,7 +46,8 @@ def draw_cases(outcomes: Sequence[Outcome], baseline: str, folder: Path) -> list
     cases, how = kinds[0]
     groups, pictures = grouped(outcomes), []
     for (count, label), group in groups.items():
-        pairs = [(a, b) for a in group for b in groups.get((count, baseline), []) if a.run.seed == b.run.seed]
+        baseline = group[0].run.baseline
+        pairs = pair_by_seed(group, groups.get((count, baseline), []))
         if label == baseline or not pairs:
             continue
         arm, reference = pairs[0]
@@ -69,7 +70,7 @@ def _file_name(label: str) -> str:
 
 def _read(arm: Outcome, baseline: Outcome, cases: str, how: str, case: str) -> CaseVolumes:
     source = arm.place.source
-    images = source.test_images() if cases == TEST else source.training_images()
+    images = source.test_images if cases == TEST else source.training_images
     ending = source.dataset_json["file_ending"]
     label = images.labels[case] if images else str(source.preprocessed / "gt_segmentations" / f"{case}{ending}")
     reader = determine_reader_writer_from_dataset_json(source.dataset_json, label, verbose=False)()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_lwi.comparison.design import Run
-from nnunetv2_lwi.comparison.scoring import PLAIN, TEST, Scores
+from nnunetv2_lwi.comparison.scoring import PLAIN, TEST, Kind, Scores, ScoresByKind, missing
+from nnunetv2_lwi.comparison.statistics import mean_of_defined
 from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.settings import flatten
 
@@ -58,6 +59,29 @@ class Outcome:
         return [self.step1_iterations + each * (epoch + 1) for epoch in range(len(dice))], dice
 
 
+def average_of_both(
+    arm: Outcome, baseline: Outcome, cases: str, mirroring: str, metric: str
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each, a value per case: the mean over those classes that are defined in both.
+
+    HD95 is not defined where a class was missed: without this, an arm would gain by missing what is far off.
+    """
+    both = [
+        np.stack([outcome.values(cases, mirroring, metric, name) for name in class_names(arm)], axis=-1)
+        for outcome in (arm, baseline)
+    ]
+    defined = np.isfinite(both).all(axis=0)
+    ours, theirs = (mean_of_defined(np.where(defined, values, np.nan)) for values in both)
+    return ours, theirs
+
+
+def undefined_distances(outcome: Outcome, cases: str, mirroring: str) -> int:
+    """How many pairs of case and class have no HD95, the class being in the truth alone or in the prediction alone."""
+    scores = outcome.scores(cases, mirroring) or {}
+    entries = [entry for classes in scores.values() for entry in classes.values()]
+    return sum(entry["HD95"] is None and entry["Dice"] is not None for entry in entries)
+
+
 def _value(classes: dict[str, dict[str, float | None]], metric: str, class_name: str) -> float:
     if class_name != AVERAGE:
         value = classes[class_name][metric]
@@ -67,25 +91,45 @@ def _value(classes: dict[str, dict[str, float | None]], metric: str, class_name:
 
 
 def read_outcomes(runs: Sequence[Run], places: Sequence[Workplace]) -> list[Outcome]:
-    """Those runs that are finished, in the runs' order."""
+    """Those runs that are finished, in the runs' order, with the scores of the cases that all of them have."""
     by_key = {place.training.key: place for place in places}
     outcomes = []
     for run in runs:
         place = by_key[run.training.key]
-        result, after = _read(place), run.training.after
+        result, after = read_result(place), run.training.after
         if result is not None:
-            outcomes.append(Outcome(run, place, result, _read(by_key[after.key]) if after else None))
-    return outcomes
+            outcomes.append(Outcome(run, place, result, read_result(by_key[after.key]) if after else None))
+    return _with_shared_cases(outcomes)
 
 
-def _read(place: Workplace) -> dict[str, Any] | None:
+def read_result(place: Workplace) -> dict[str, Any] | None:
+    """What a training gave; None if it is not finished."""
     content: dict[str, Any] | None = json.loads(place.result.read_text(encoding="utf-8")) if place.result.is_file() else None
     return content
 
 
-def scored(outcomes: Iterable[Outcome]) -> list[tuple[str, str]]:
+def is_done(place: Workplace) -> bool:
+    """Whether a training is finished and, of a step 2, every case is scored that this process finds labels for."""
+    result = read_result(place)
+    return result is not None and (place.training.is_step1 or not missing(place, result["scores"]))
+
+
+def _with_shared_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Arms are compared on the same cases: processes may have found different ones in the raw data set."""
+    shared = {kind: set.intersection(*(set(o.scores(*kind) or ()) for o in outcomes)) for kind in scored(outcomes)}
+    restricted = []
+    for outcome in outcomes:
+        scores: ScoresByKind = {}
+        for (cases, how), names in shared.items():
+            by_case = outcome.scores(cases, how) or {}
+            scores.setdefault(cases, {})[how] = {name: by_case[name] for name in sorted(names)}
+        restricted.append(replace(outcome, result={**outcome.result, "scores": scores}))
+    return restricted
+
+
+def scored(outcomes: Iterable[Outcome]) -> list[Kind]:
     """Every pair of cases and mirroring that all outcomes have: test first, and without mirroring first, as in the paper."""
-    kinds = [{(cases, how) for cases, by in o.result["scores"].items() for how in by} for o in outcomes]
+    kinds = [{(cases, how) for cases, by in o.result["scores"].items() for how in by if by[how]} for o in outcomes]
     return sorted(set.intersection(*kinds), key=lambda kind: (kind[0] != TEST, kind[1] != PLAIN)) if kinds else []
 
 
@@ -95,7 +139,7 @@ def class_names(outcome: Outcome) -> list[str]:
 
 
 def write_csv(outcomes: Sequence[Outcome], path: Path) -> None:
-    """One row a run: arm, cases, seed, iterations, seconds, every setting, and Dice and HD95 per class."""
+    """One row a run: arm, cases, seed, iterations, seconds, Dice and HD95 per class, every setting, device and versions."""
     rows = [_row(outcome) for outcome in outcomes]
     columns = list(dict.fromkeys(column for row in rows for column in row))
     partial = path.with_suffix(".csv.partial")
@@ -126,4 +170,5 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     row |= {f"lwi.{key}": value for key, value in flatten(run.training.configuration["lwi"]).items()}
     row["patch_size"] = run.training.configuration["patch_size"]
     row["batch_size"] = run.training.configuration["batch_size"]
-    return row
+    row["device"] = outcome.result["device"]
+    return row | {f"version.{package}": number for package, number in outcome.result["versions"].items()}

@@ -7,6 +7,7 @@ import json
 import os
 import warnings
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -30,35 +31,53 @@ from nnunetv2_lwi.training.build import build_network
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
 """By case, by class name: Dice (0 to 1) and HD95 (mm); None where a class is in neither, or HD95 not defined."""
+ScoresByKind = dict[str, dict[str, Scores]]
+"""By cases (validation, test) and by mirroring (plain, mirrored)."""
+Kind = tuple[str, str]
+"""Cases and mirroring."""
 
 VALIDATION, TEST = "validation", "test"
 PLAIN, MIRRORED = "plain", "mirrored"
 PERCENTILE = 95
 
 
-def score(place: Workplace, device: str) -> dict[str, dict[str, Scores]]:
-    """Every score of a finished step 2, by cases (validation, test) and by mirroring (plain, mirrored).
+def wanted(place: Workplace) -> dict[Kind, LabelledImages]:
+    """What is to be scored: the validation cases, and the test cases where there are some.
 
-    The mirrored predictions of the validation cases are nnU-Net's own final validation; the others are predicted here
-    from the raw images, where those are at hand.
+    The mirrored predictions of the validation cases are nnU-Net's own final validation and need no images; the others are
+    predicted here from the raw images, where those are at hand.
     """
-    with place.log.open("a") as log, contextlib.redirect_stdout(log):
-        return _score(place, device)
-
-
-def _score(place: Workplace, device: str) -> dict[str, dict[str, Scores]]:
-    training, test = place.source.training_images(), place.source.test_images()
-    labels = {case: str(place.dataset / "gt_segmentations" / f"{case}{_ending(place)}") for case in place.training.val_cases}
-    own = predictions_folder(place, VALIDATION, MIRRORED)
-    scores: dict[str, dict[str, Scores]] = {VALIDATION: {MIRRORED: read_scores(place, own, labels)}}
-    if training is None and test is None:
-        return scores
-    predictor = make_predictor(place, device)
-    if training is not None:
-        chosen = LabelledImages({case: training.images[case] for case in place.training.val_cases}, labels)
-        scores[VALIDATION][PLAIN] = _predict_and_score(place, predictor, VALIDATION, PLAIN, chosen)
+    training, test = place.source.training_images, place.source.test_images
+    cases = place.training.val_cases
+    labels = {case: str(place.dataset / "gt_segmentations" / f"{case}{_ending(place)}") for case in cases}
+    found = {(VALIDATION, MIRRORED): LabelledImages({}, labels)}
+    if training is not None and set(cases) <= training.images.keys():
+        found[VALIDATION, PLAIN] = LabelledImages({case: training.images[case] for case in cases}, labels)
     if test is not None:
-        scores[TEST] = {how: _predict_and_score(place, predictor, TEST, how, test) for how in (PLAIN, MIRRORED)}
+        found |= {(TEST, PLAIN): test, (TEST, MIRRORED): test}
+    return found
+
+
+def missing(place: Workplace, scores: ScoresByKind) -> dict[Kind, LabelledImages]:
+    """What is to be scored and has no score yet."""
+    return {
+        (cases, how): labelled
+        for (cases, how), labelled in wanted(place).items()
+        if not labelled.labels.keys() <= scores.get(cases, {}).get(how, {}).keys()
+    }
+
+
+def score(place: Workplace, device: str, earlier: ScoresByKind) -> ScoresByKind:
+    """Every score of a finished step 2; what an earlier call scored is not scored again."""
+    scores = deepcopy(earlier)
+    with place.log.open("a") as log, contextlib.redirect_stdout(log):
+        left = missing(place, scores)
+        predictor = make_predictor(place, device) if any(labelled.images for labelled in left.values()) else None
+        for (cases, how), labelled in left.items():
+            folder = predictions_folder(place, cases, how)
+            if labelled.images and predictor is not None:
+                _predict(predictor, folder, how, labelled)
+            scores.setdefault(cases, {})[how] = read_scores(place, folder, labelled.labels)
     return scores
 
 
@@ -94,18 +113,15 @@ def _one_output(network: nn.Module) -> None:
     network.decoder.deep_supervision = False  # type: ignore[union-attr,assignment]
 
 
-def _predict_and_score(
-    place: Workplace, predictor: nnUNetPredictor, cases: str, mirroring: str, labelled: LabelledImages
-) -> Scores:
-    folder = predictions_folder(place, cases, mirroring)
+def _predict(predictor: nnUNetPredictor, folder: Path, how: str, labelled: LabelledImages) -> None:
+    """Write the predictions; of an earlier try, which a kill may have cut short, nothing counts."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "summary.json").unlink(missing_ok=True)  # of an earlier try, which a kill may have cut short
-    predictor.use_mirroring = mirroring == MIRRORED
+    (folder / "summary.json").unlink(missing_ok=True)
+    predictor.use_mirroring = how == MIRRORED
     names = sorted(labelled.images)
     predictor.predict_from_files_sequential(
         [labelled.images[name] for name in names], [str(folder / name) for name in names]
     )
-    return read_scores(place, folder, labelled.labels)
 
 
 def read_scores(place: Workplace, folder: Path, labels: Mapping[str, str]) -> Scores:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,10 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.split_file import FOLDS, SPLIT_FILE, read_splits, require_cases
 
 NNUNET_SPLIT_SEED = 12345
+OF_DATASET_JSON = ("channel_names", "labels", "regions_class_order", "file_ending")
+"""What a training depends on; the number of cases, say, is the split's affair."""
+IMAGE_FILES, LABEL_FILES = ("{}.b2nd", "{}.npz"), ("{}_seg.b2nd",)
+"""Of a preprocessed case, by nnU-Net's two formats; the older one holds the labels in the image's file."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,27 @@ class LabelledImages:
 
     images: dict[str, list[str]]
     labels: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """What tells two states of a data set and its plans apart, in a few bytes.
+
+    Attributes:
+        names: data set, plans without their configurations, name of the configuration and what counts of dataset.json.
+        images: bytes of each case's preprocessed image. Files are compressed, so that other content has another size
+            nearly always.
+        labels: bytes of each case's preprocessed labels.
+    """
+
+    names: dict[str, Any]
+    images: Mapping[str, int]
+    labels: Mapping[str, int]
+
+    def of(self, cases: Sequence[str], with_labels: bool) -> dict[str, Any]:
+        """As plain JSON; step 1 depends on no labels."""
+        sizes = {"images": self.images, **({"labels": self.labels} if with_labels else {})}
+        return {**self.names, **{kind: {case: by_case[case] for case in sorted(cases)} for kind, by_case in sizes.items()}}
 
 
 @dataclass(frozen=True)
@@ -77,6 +104,20 @@ class Source:
         require_cases(train, val, identifiers, folder)
         return train, val
 
+    def fingerprint(self, configuration_name: str, configuration: Mapping[str, Any]) -> Fingerprint:
+        """Of the preprocessed data that the configuration names."""
+        folder = self.preprocessed / configuration["data_identifier"]
+        names = {
+            "dataset": self.name,
+            "dataset_json": {key: self.dataset_json[key] for key in OF_DATASET_JSON if key in self.dataset_json},
+            "plans": {key: value for key, value in self.plans.items() if key != "configurations"},
+            "configuration_name": configuration_name,
+        }
+        cases = infer_dataset_class(str(folder)).get_identifiers(str(folder))
+        images, labels = ({case: _bytes(folder, case, files) for case in cases} for files in (IMAGE_FILES, LABEL_FILES))
+        return Fingerprint(names, images, labels)
+
+    @cached_property
     def training_images(self) -> LabelledImages | None:
         """Raw training images, or None where the raw data set is not at hand."""
         if self.raw is None or not (self.raw / "dataset.json").is_file():
@@ -86,6 +127,7 @@ class Source:
             {case: files["images"] for case, files in found.items()}, {case: files["label"] for case, files in found.items()}
         )
 
+    @cached_property
     def test_images(self) -> LabelledImages | None:
         """Raw images in imagesTs that have a label in labelsTs, or None if there are none."""
         if self.raw is None:
@@ -99,3 +141,7 @@ class Source:
         return LabelledImages(
             {case: [str(path) for path in images[case]] for case in complete}, {case: str(labels[case]) for case in complete}
         )
+
+
+def _bytes(folder: Path, case: str, files: Sequence[str]) -> int:
+    return sum(path.stat().st_size for path in (folder / name.format(case) for name in files) if path.is_file())

@@ -37,13 +37,13 @@ def paired_difference(arm: NDArray[np.float64], baseline: NDArray[np.float64], r
     random = np.random.default_rng(0)
     drawn_seeds = random.integers(0, seeds, (resamples, seeds))
     drawn_cases = random.integers(0, cases, (resamples, cases))
-    means = _nanmean(differences[drawn_seeds[:, :, None], drawn_cases[:, None, :]].reshape(resamples, -1))
+    means = mean_of_defined(differences[drawn_seeds[:, :, None], drawn_cases[:, None, :]].reshape(resamples, -1))
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(means, (tail, 100 - tail)) if np.isfinite(means).any() else (np.nan, np.nan)
-    return Difference(float(_nanmean(differences.reshape(1, -1))[0]), float(low), float(high))
+    return Difference(float(mean_of_defined(differences.reshape(1, -1))[0]), float(low), float(high))
 
 
-def _nanmean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def mean_of_defined(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Along the last axis; NaN, without a warning, where there is nothing."""
     defined = np.isfinite(values)
     count = defined.sum(-1)

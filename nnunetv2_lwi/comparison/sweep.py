@@ -13,11 +13,14 @@ from nnunetv2_lwi.settings import LWISettings, as_json, flatten
 Variant = dict[str, Any]
 """Values by dotted key of the ``lwi`` block."""
 
-OF_BOTH_STEPS = ("seg.", "iterations_per_epoch", "val_iterations_per_epoch", "augmentation_device")
-"""What a training without step 1 depends on, but for what is handed over."""
+OF_STEP2 = ("seg.", "iterations_per_epoch", "val_iterations_per_epoch")
+"""Begin the keys of what step 2 depends on."""
 
 HAND_OVER = "seg.hand_over"
-"""Begins the keys of what a random start does not take."""
+"""Begins the keys of what only weights that come from elsewhere depend on."""
+
+NOT_SWEPT = ("seed", "seg.start", "seg.initialization", "augmentation_device")
+"""Seeds and starts are arms' affair, and the device does not change what is trained."""
 
 
 def parse_sweeps(texts: Sequence[str]) -> list[Variant]:
@@ -39,19 +42,25 @@ def _parse(text: str) -> tuple[str, list[Any]]:
     if not equals:
         raise UserError(f"--sweep {text} is not of the form key=value,value, for example masking.ratio=0.2,0.4,0.6.")
     known = flatten(as_json(LWISettings()))
-    if key not in known or key in ("seed", "seg.start", "seg.initialization"):
-        raise UserError(
-            f"--sweep {text}: {key} cannot be swept. Settings: {', '.join(known)}; seeds and starts are arms' affair."
-        )
+    if key not in known or key in NOT_SWEPT:
+        settings = ", ".join(name for name in known if name not in NOT_SWEPT)
+        raise UserError(f"--sweep {text}: {key} cannot be swept. Settings: {settings}; starts are arms, seeds have --seeds.")
+    if not all(value.strip() for value in values.split(",")):
+        raise UserError(f"--sweep {text}: a value is missing. Write key=value,value, for example masking.ratio=0.2,0.4,0.6.")
     try:
         return key, json.loads(f"[{values}]")
     except ValueError:
         return key, [word.strip() for word in values.split(",")]
 
 
-def matters_without_step1(variant: Variant) -> Variant:
-    """What of a variant changes a training that has no step 1."""
-    return {key: value for key, value in variant.items() if key.startswith(OF_BOTH_STEPS) and not key.startswith(HAND_OVER)}
+def is_of_step2(key: str) -> bool:
+    """Whether a setting is step 2's own, whatever it starts from."""
+    return key.startswith(OF_STEP2) and not key.startswith(HAND_OVER)
+
+
+def of_step2(variant: Variant) -> Variant:
+    """What of a variant is step 2's own."""
+    return {key: value for key, value in variant.items() if is_of_step2(key)}
 
 
 def describe(variant: Variant) -> str:

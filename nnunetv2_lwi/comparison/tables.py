@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nnunetv2_lwi.comparison.results import AVERAGE, METRICS, Outcome, class_names, scored
-from nnunetv2_lwi.comparison.statistics import CONFIDENCE, RESAMPLES, paired_difference
+from nnunetv2_lwi.comparison.results import (
+    AVERAGE,
+    METRICS,
+    Outcome,
+    average_of_both,
+    class_names,
+    scored,
+    undefined_distances,
+)
+from nnunetv2_lwi.comparison.statistics import CONFIDENCE, RESAMPLES, mean_of_defined, paired_difference
 
 HOW = {"plain": "without mirroring", "mirrored": "with mirroring"}
+CASES_ONLY = "cases only"
+"""What an interval from a single seed covers."""
 SMOOTHED_EPOCHS = 3
 """Pseudo Dice is a mean over so many epochs: one epoch's few validation patches scatter."""
 
@@ -19,7 +28,7 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     """The text of comparison.md.
 
     Args:
-        baseline: label of the arm that the others are compared to.
+        baseline: the arm that the others are compared with.
         total: number of runs in the whole comparison.
     """
     parts = [f"# Comparison: {len(outcomes)} of {total} runs\n"]
@@ -28,13 +37,15 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     seeds = sorted({outcome.run.seed for outcome in outcomes})
     parts.append(
         f"Mean ± standard deviation over seeds ({', '.join(map(str, seeds))}), each seed's value being the mean over cases. "
-        "Dice in %, HD95 in mm over the cases that have the class in truth and prediction. "
-        f"Difference to {baseline}: paired by seed and case, {CONFIDENCE:.0%} interval by bootstrap over both "
-        f"({RESAMPLES} resamples; few seeds make it too narrow).\n"
+        "Dice in %; HD95 in mm over the cases that have the class in truth and prediction, and how many pairs of case and "
+        f"class have it in one alone. Difference to {baseline}{_with_same_settings(outcomes)}: paired by seed, case and "
+        f"class, {CONFIDENCE:.0%} interval by bootstrap over seeds and cases ({RESAMPLES} resamples; few seeds make it too "
+        f"narrow, and a single seed leaves the cases: {CASES_ONLY}).\n"
     )
     for cases, how in scored(outcomes):
+        number = len(outcomes[0].scores(cases, how) or {})
         for metric in METRICS:
-            parts.append(f"## {metric}, {cases} cases, {HOW[how]}\n")
+            parts.append(f"## {metric}, {number} {cases} cases, {HOW[how]}\n")
             parts.append(score_table(outcomes, baseline, cases, how, metric))
     parts.append("## Learning speed\n")
     parts.append(
@@ -42,45 +53,60 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
         f"{SMOOTHED_EPOCHS} epochs) reaches what {baseline} ended with, for the same cases and seed. "
         "Mean over the seeds that reached it, and how many did.\n"
     )
-    parts.append(speed_table(outcomes, baseline))
+    parts.append(speed_table(outcomes))
     return "\n".join(parts)
+
+
+def _with_same_settings(outcomes: Sequence[Outcome]) -> str:
+    """What else the baselines have in common with what is compared with them."""
+    return " with the same swept settings of step 2" if len({outcome.run.baseline for outcome in outcomes}) > 1 else ""
 
 
 def score_table(outcomes: Sequence[Outcome], baseline: str, cases: str, how: str, metric: str) -> str:
     """Rows: labelled cases and arms; columns: classes, their average and its paired difference to the baseline."""
-    names = [*class_names(outcomes[0]), AVERAGE]
+    names, groups = [*class_names(outcomes[0]), AVERAGE], grouped(outcomes)
     rows = [["labelled cases", "arm", "seeds", *names, f"difference to {baseline}"]]
     factor = 100 if metric == "Dice" else 1
-    for (count, label), group in grouped(outcomes).items():
-        means = {n: [_mean(outcome.values(cases, how, metric, n)) * factor for outcome in group] for n in names}
-        difference = _difference(group, grouped(outcomes).get((count, baseline), []), cases, how, metric, factor)
-        rows.append([str(count), label, str(len(group)), *(spread(means[n]) for n in names), difference])
+    if metric == "HD95":
+        rows[0].append("without HD95")
+    for (count, label), group in groups.items():
+        values = [outcome.values(cases, how, metric, name) for name in names for outcome in group]
+        means = np.reshape([mean_of_defined(value) * factor for value in values], (len(names), len(group)))
+        difference = _difference(group, groups.get((count, group[0].run.baseline), []), cases, how, metric, factor)
+        rows.append([str(count), label, str(len(group)), *map(spread, means.tolist()), difference])
+        if metric == "HD95":
+            rows[-1].append(spread([undefined_distances(outcome, cases, how) for outcome in group], digits=1))
     return table(rows)
 
 
 def _difference(
     arm: Sequence[Outcome], baseline: Sequence[Outcome], cases: str, how: str, metric: str, factor: float
 ) -> str:
-    pairs = [(a, b) for a in arm for b in baseline if a.run.seed == b.run.seed and a is not b]
+    pairs = pair_by_seed(arm, baseline)
     if not pairs or arm[0].run.label == baseline[0].run.label:
         return ""
-    ours, theirs = (
-        np.stack([o.values(cases, how, metric, AVERAGE) for o in column]) * factor for column in zip(*pairs, strict=True)
-    )
+    values = [average_of_both(ours, theirs, cases, how, metric) for ours, theirs in pairs]
+    ours, theirs = (np.stack(column) * factor for column in zip(*values, strict=True))
     result = paired_difference(ours, theirs)
-    return f"{result.mean:+.2f} ({result.low:+.2f} to {result.high:+.2f})"
+    interval = f"{result.low:+.2f} to {result.high:+.2f}"
+    return f"{result.mean:+.2f} ({interval}{'' if len(pairs) > 1 else f', {CASES_ONLY}'})"
 
 
-def speed_table(outcomes: Sequence[Outcome], baseline: str) -> str:
+def pair_by_seed(arm: Sequence[Outcome], baseline: Sequence[Outcome]) -> list[tuple[Outcome, Outcome]]:
+    """Each outcome of an arm with the baseline's of the same seed, where there is one."""
+    by_seed = {outcome.run.seed: outcome for outcome in baseline}
+    return [(outcome, by_seed[outcome.run.seed]) for outcome in arm if outcome.run.seed in by_seed]
+
+
+def speed_table(outcomes: Sequence[Outcome]) -> str:
     """Rows: labelled cases and arms."""
     rows = [["labelled cases", "arm", "iterations", "seeds that reached it"]]
     groups = grouped(outcomes)
     for (count, label), group in groups.items():
-        references = {outcome.run.seed: outcome for outcome in groups.get((count, baseline), [])}
-        paired = [(outcome, references[outcome.run.seed]) for outcome in group if outcome.run.seed in references]
-        needed = [iterations_to_reach(outcome, smoothed(reference.curve()[1])[-1]) for outcome, reference in paired]
+        pairs = pair_by_seed(group, groups.get((count, group[0].run.baseline), []))
+        needed = [iterations_to_reach(outcome, smoothed(reference.curve()[1])[-1]) for outcome, reference in pairs]
         reached = [value for value in needed if value is not None]
-        rows.append([str(count), label, spread(reached, digits=0) if reached else "", f"{len(reached)} of {len(paired)}"])
+        rows.append([str(count), label, spread(reached, digits=0) if reached else "", f"{len(reached)} of {len(pairs)}"])
     return table(rows)
 
 
@@ -115,7 +141,3 @@ def table(rows: Sequence[Sequence[str]]) -> str:
     """In Markdown; the first row is the head."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:], ""])
-
-
-def _mean(values: NDArray[np.float64]) -> float:
-    return float("nan") if not len(values) or np.isnan(values).all() else float(np.nanmean(values))

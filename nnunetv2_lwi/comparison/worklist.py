@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 
 from filelock import FileLock, Timeout
 
+from nnunetv2_lwi.comparison.results import is_done
 from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.errors import UserError
 
@@ -55,7 +56,7 @@ class WorkList:
 
     def unfinished(self) -> list[Workplace]:
         """What is neither done nor failed nor waits for what failed."""
-        return [place for place in self.places if not place.result.is_file() and not self._failed(place)]
+        return [place for place in self.places if not is_done(place) and not self._failed(place)]
 
     def _failed(self, place: Workplace) -> bool:
         after = place.training.after
@@ -71,7 +72,7 @@ class WorkList:
             lock = FileLock(place.lock, blocking=False)
             try:
                 with lock:
-                    if not place.result.is_file():
+                    if not is_done(place):
                         self._do(place)
                         return True
             except Timeout:
@@ -80,11 +81,12 @@ class WorkList:
 
     def _ready(self, place: Workplace) -> bool:
         after = place.training.after
-        return after is None or any(other.training.key == after.key and other.result.is_file() for other in self.places)
+        return after is None or any(other.training.key == after.key and is_done(other) for other in self.places)
 
     def _do(self, place: Workplace) -> None:
         name = self.names[place.training.key]
-        self.say(f"{self._state()} Now: {name}, {place.training.iterations} iterations.")
+        what = "scoring" if place.result.is_file() else f"{place.training.iterations} iterations"
+        self.say(f"{self._state()} Now: {name}, {what}.")
         try:
             self.execute(place)
         except UserError as error:
@@ -100,11 +102,15 @@ class WorkList:
 
     def _state(self) -> str:
         left = self.unfinished()
-        done = [place for place in self.places if place.result.is_file()]
+        done = [place for place in self.places if is_done(place)]
         text = f"[{datetime.now():%Y-%m-%d %H:%M}] {len(done)} of {len(self.places)} trainings done, {len(left)} left"
         if not done:
             return f"{text}."
-        seconds = sum(place.training.iterations for place in left) * seconds_an_iteration(done) / self._workers(left)
+        seconds = (
+            sum(place.training.iterations for place in left if not place.result.is_file())
+            * seconds_an_iteration(done)
+            / self._workers(left)
+        )
         end = datetime.now() + timedelta(seconds=seconds)
         return f"{text}, ends about {end:%Y-%m-%d %H:%M}."
 

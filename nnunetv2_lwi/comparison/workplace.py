@@ -97,6 +97,9 @@ class Workplace:
 
 
 def _link(path: Path, target: Path) -> None:
+    """Anew where the target was moved."""
+    if path.is_symlink() and path.readlink() != target:
+        path.unlink()
     if not path.is_symlink():
         path.symlink_to(target)
 

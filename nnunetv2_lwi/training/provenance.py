@@ -22,9 +22,14 @@ def make_provenance(trainer: LWITrainer) -> dict[str, Any]:
         "configuration": trainer.configuration_name,
         "fold": trainer.fold,
         "cases": sorted(trainer.train_cases),
-        "versions": {
-            "python": platform.python_version(),
-            "nnunetv2_lwi": nnunetv2_lwi.__version__,
-            **{package: version(package) for package in PACKAGES},
-        },
+        "versions": read_versions(),
+    }
+
+
+def read_versions() -> dict[str, str]:
+    """Of Python, this package and what a training's figures may depend on."""
+    return {
+        "python": platform.python_version(),
+        "nnunetv2_lwi": nnunetv2_lwi.__version__,
+        **{package: version(package) for package in PACKAGES},
     }

@@ -12,7 +12,8 @@ from nnunetv2_lwi.handover import Step1, Verdict, judge, lacking_keys, misfits, 
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.settings import LWISettings
 from nnunetv2_lwi.training.build import build_pretext_network, telling_what_cannot_be_built
-from nnunetv2_lwi.training.preconditions import count_channels, resolve_configuration
+from nnunetv2_lwi.training.preconditions import count_channels, label_manager, resolve_configuration
+from nnunetv2_lwi.training.trial import build_on_meta
 
 
 def check_step1(
@@ -39,6 +40,22 @@ def check_step1(
             pretext = build_pretext_network(resolved, channels, settings)
         verdict.refusals += misfits(step1.weights, pretext.network)
     return step1, verdict
+
+
+def check_weights(
+    checkpoint: str | os.PathLike[str], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]
+) -> list[str]:
+    """Why a checkpoint, any trainer's, could not be ``-pretrained_weights`` of a training; one text per misfit.
+
+    Raises:
+        UserError: the checkpoint cannot be read without unpickling, or the plan cannot be used at all.
+    """
+    weights = read_checkpoint(checkpoint)["network_weights"]
+    resolved = resolve_configuration(plans, configuration)
+    channels, classes = count_channels(plans, resolved, dataset_json), label_manager(plans, dataset_json)
+    with telling_what_cannot_be_built(resolved):
+        network = build_on_meta(resolved.configuration, channels, classes.num_segmentation_heads)
+    return misfits(weights, network)
 
 
 def read_step2(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from nnunetv2_lwi.cli import compare as compare_module
 from nnunetv2_lwi.cli.commands import nnunet_environment, stock_command
@@ -38,6 +39,8 @@ def compare(output: Path, *more: str) -> None:
         (["--sweep", "masking.ratio=0.2,1.5"], "masking.ratio = 1.5 in the plan is not allowed"),
         (["--sweep", "num_subvolumes=2,3"], "num_subvolumes"),
         (["--sweep", "init.epochs=25"], "leave none to step 2"),
+        (["--sweep", "init.epochs=3,4", "--share", "0.2"], "both say how long step 1 is"),
+        (["--arms", "random,mask", "--sweep", "order_levels=[3],[2]"], "it changes none of the arms random, mask"),
         (["--set", "lwi.init.epochs=3"], "step 1's length follows from the baseline's"),
         (["--set", "lwi.init.epochs=3", "--budget", "added", "--share", "0.5"], "step 1's length follows"),
         (["--set", "lwi.seg.epoch=3"], "Did you mean lwi.seg.epochs"),
@@ -53,6 +56,17 @@ def compare(output: Path, *more: str) -> None:
 def test_mistakes_are_told_before_anything_is_written(output, more, message):
     with pytest.raises(UserError, match=message):
         compare(output, *more)
+    assert not output.exists()
+
+
+def test_weights_that_do_not_fit_are_told_before_anything_is_written(output, tmp_path):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"none")
+    with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+        compare(output, "--arms", f"random,pretrained:{path}")
+    torch.save({"network_weights": {"encoder.weight": torch.zeros(3)}, "trainer_name": "other"}, path)
+    with pytest.raises(UserError, match=rf"--arms pretrained:{path} does not fit the network of this plan: .* is missing"):
+        compare(output, "--arms", f"random,pretrained:{path}")
     assert not output.exists()
 
 
@@ -78,7 +92,7 @@ def test_the_data_set_is_no_place_for_it(dataset, output):
 def test_the_list_writes_nothing(output, capsys):
     compare(output, "--arms", "random,lwi,lwi_all", "--cases", "2,all", "--seeds", "1", "--list")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("to do  random, 2 cases, seed 0, 50 iterations (step2_")
+    assert lines[0].startswith("to do    random, 2 cases, seed 0, 50 iterations (step2_")
     assert lines[-1] == f"6 runs, 7 trainings; {2 * 50 + 2 * 8 + 3 * 42} iterations left."
     assert not output.exists()
 

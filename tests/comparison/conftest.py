@@ -34,7 +34,9 @@ def make_design(source: Source) -> Callable[..., Design]:
         configuration = deepcopy(source.plans["configurations"]["3d_fullres"])
         configuration["lwi"]["seg"]["epochs"] = EPOCHS
         pool, val_cases = source.split(configuration, 0)
-        return Design(configuration, pool, val_cases, parse_arms(arms.split(",")), [*counts], [*range(seeds)], **options)
+        fingerprint = source.fingerprint("3d_fullres", configuration)
+        chosen = parse_arms(arms.split(","))
+        return Design(configuration, pool, val_cases, fingerprint, chosen, [*counts], [*range(seeds)], **options)
 
     return make
 
@@ -54,6 +56,7 @@ def write_result(place: Workplace, dice: float, cases: int = 6) -> None:
     """As :func:`nnunetv2_lwi.comparison.execution.execute` writes it: Dice scatters, class two is missing once."""
     random = np.random.default_rng(int(place.training.key, 16) % 2**32)
     result = {"iterations": place.training.iterations, "seconds": 12.34, "pseudo_dice": []}
+    result |= {"device": "a GPU", "versions": {"nnunetv2": "2.8.1"}}
     if not place.training.is_step1:
         epochs = place.training.settings.seg.epochs
         result["pseudo_dice"] = [dice * (epoch + 1) / epochs for epoch in range(epochs)]
@@ -64,4 +67,6 @@ def write_result(place: Workplace, dice: float, cases: int = 6) -> None:
         }
         result["scores"] = {"validation": {"mirrored": by_case}}
     place.folder.mkdir(parents=True, exist_ok=True)
-    place.result.write_text(json.dumps(result))
+    partial = place.result.with_suffix(".partial")
+    partial.write_text(json.dumps(result))
+    partial.replace(place.result)

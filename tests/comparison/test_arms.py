@@ -46,3 +46,21 @@ def test_a_checkpoint_of_the_users(tmp_path):
 def test_other_names_are_errors(names, message):
     with pytest.raises(UserError, match=message):
         parse_arms(names)
+
+
+@pytest.mark.parametrize(
+    ("name", "taken"),
+    [
+        ("random", ["seg.lr"]),
+        ("kaiming_normal", ["seg.lr"]),
+        ("lwi", ["masking.strategy", "masking.ratio", "order_weight", "order_levels", "init.lr", "seg.hand_over", "seg.lr"]),
+        ("mask_all", ["masking.ratio", "init.lr", "seg.hand_over", "seg.lr"]),
+        ("order", ["order_weight", "order_levels", "init.lr", "seg.hand_over", "seg.lr"]),
+        ("pretrained", ["seg.hand_over", "seg.lr"]),
+    ],
+)
+def test_which_swept_settings_change_an_arms_trainings(name, taken, tmp_path):
+    (tmp_path / "weights.pth").touch()
+    (arm,) = parse_arms([f"pretrained:{tmp_path / 'weights.pth'}" if name == "pretrained" else name])
+    keys = ["masking.strategy", "masking.ratio", "order_weight", "order_levels", "init.lr", "seg.hand_over", "seg.lr"]
+    assert list(arm.takes(dict.fromkeys(keys, 1))) == taken

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from nnunetv2_lwi.comparison.design import names_of, trainings_of
@@ -92,6 +94,43 @@ def test_a_sweep_of_step1_repeats_no_baseline(make_design):
     assert [run.label for run in runs] == ["random", "lwi masking.ratio=0.2", "lwi masking.ratio=0.4"]
 
 
+@pytest.mark.parametrize(
+    ("arms", "key", "expected"),
+    [
+        (
+            "random,lwi",
+            "masking.ratio",
+            {"random": "random", "lwi masking.ratio=0.1": "random", "lwi masking.ratio=0.2": "random"},
+        ),
+        (
+            "random,lwi",
+            "seg.lr",
+            {
+                "random seg.lr=0.1": "random seg.lr=0.1",
+                "lwi seg.lr=0.1": "random seg.lr=0.1",
+                "random seg.lr=0.2": "random seg.lr=0.2",
+                "lwi seg.lr=0.2": "random seg.lr=0.2",
+            },
+        ),
+        ("lwi", "masking.ratio", dict.fromkeys(["lwi masking.ratio=0.1", "lwi masking.ratio=0.2"], "lwi masking.ratio=0.1")),
+        (
+            "order,random,mask",
+            "masking.ratio",
+            dict.fromkeys(["order", "random", "mask masking.ratio=0.1", "mask masking.ratio=0.2"], "order"),
+        ),
+    ],
+)
+def test_the_baseline_is_the_first_arm_with_the_same_settings_of_step2(make_design, arms, key, expected):
+    runs = make_design(arms, counts=(2,), seeds=1, variants=[{key: 0.1}, {key: 0.2}]).runs()
+    assert {run.label: run.baseline for run in runs} == expected
+
+
+def test_an_arm_is_not_named_after_what_it_sets_itself(make_design):
+    variants = [{"masking.strategy": strategy} for strategy in ("random", "tube")]
+    runs = make_design("lwi,tube", counts=(2,), seeds=1, variants=variants).runs()
+    assert [run.label for run in runs] == ['lwi masking.strategy="random"', "tube", 'lwi masking.strategy="tube"']
+
+
 def test_a_swept_length_of_step1_keeps_the_budget(make_design):
     runs = make_design("random,lwi", counts=(2,), seeds=1, variants=[{"init.epochs": 10}, {"init.epochs": 1}]).runs()
     assert [epochs(run) for run in runs] == [(0, 25), (10, 15), (1, 24)]
@@ -110,3 +149,33 @@ def test_the_key_tells_trainings_apart(make_design, tmp_path):
     weights.write_bytes(b"other")
     changed = [run.training.key for run in make_design(f"random,lwi,lwi_all,pretrained:{weights}").runs()]
     assert [a == b for a, b in zip(keys, changed, strict=True)] == [True, True, True, False] * 4
+
+
+def test_the_key_tells_data_apart(make_design):
+    design = make_design("lwi", counts=(2,), seeds=1)
+
+    def keys(changed):
+        (run,) = changed.runs()
+        return run.training.after.key, run.training.key
+
+    before, fingerprint = keys(design), design.fingerprint
+    assert keys(design) == before
+    for names in (
+        {"dataset": "Dataset002_Other"},
+        {"configuration_name": "unetr_small"},
+        {"plans": {"plans_name": "other"}},
+    ):
+        other = keys(replace(design, fingerprint=replace(fingerprint, names=fingerprint.names | names)))
+        assert other[0] != before[0] and other[1] != before[1]
+    (validated,) = design.val_cases
+    relabelled = replace(fingerprint, labels={**fingerprint.labels, validated: 1})
+    after = keys(replace(design, fingerprint=relabelled))
+    assert after[0] == before[0] and after[1] != before[1], "step 1 sees no labels"
+    scanned_again = keys(replace(design, fingerprint=replace(fingerprint, images={**fingerprint.images, validated: 1})))
+    assert scanned_again[0] != before[0]
+    unseen = next(case for case in design.pool if case not in design.runs()[0].training.train_cases)
+    elsewhere = replace(fingerprint, images={**fingerprint.images, unseen: 1}, labels={**fingerprint.labels, unseen: 1})
+    assert keys(replace(design, fingerprint=elsewhere)) == before
+    assert keys(replace(design, val_cases=[unseen])) != before
+    step2 = replace(design.runs()[0].training, val_cases=[], data={})
+    assert step2.key != replace(step2, val_cases=[unseen]).key

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
+from copy import deepcopy
+from dataclasses import replace
 from threading import Thread
 
 import numpy as np
@@ -45,7 +48,7 @@ def row(text, heading, count, arm):
 
 def test_scores_are_means_over_cases_then_seeds(outcomes):
     text = write_tables(outcomes, "random", len(outcomes))
-    cells = row(text, "Dice, validation cases, with mirroring", 2, "lwi")
+    cells = row(text, "Dice, 6 validation cases, with mirroring", 2, "lwi")
     chosen = [outcome for outcome in outcomes if outcome.run.arm == "lwi" and outcome.run.cases == 2]
     assert len(chosen) == 2 and cells[2] == "2"
     for cell, name in zip(cells[3:6], ("one", "two", "average"), strict=True):
@@ -55,11 +58,100 @@ def test_scores_are_means_over_cases_then_seeds(outcomes):
 
 def test_differences_have_the_sign_of_arm_minus_baseline_and_the_baseline_has_none(outcomes):
     text = write_tables(outcomes, "random", len(outcomes))
-    heading = "Dice, validation cases, with mirroring"
+    heading = "Dice, 6 validation cases, with mirroring"
     assert row(text, heading, 2, "random")[-1] == ""
     mean, low, high = map(float, re.findall(r"[+-]\d+\.\d+", row(text, heading, 2, "lwi")[-1]))
     assert 8 < low <= mean <= high < 12
     assert float(re.findall(r"[+-]\d+\.\d+", row(text, heading, 2, "lwi_all")[-1])[0]) < -8
+
+
+def changed(outcome, *, dice=None, hd95=None, drop=(), curve=None):
+    """An outcome with other scores: a function of case and class, or None to leave them; without some cases."""
+    result = deepcopy(outcome.result)
+    scores = result["scores"]["validation"]["mirrored"]
+    for case in drop:
+        del scores[case]
+    for case, classes in scores.items():
+        for name, entry in classes.items():
+            entry["Dice"] = entry["Dice"] if dice is None else dice(case, name)
+            entry["HD95"] = entry["HD95"] if hd95 is None else hd95(case, name)
+    return replace(outcome, result=result | ({} if curve is None else {"pseudo_dice": curve}))
+
+
+def of(outcomes, arm, cases=2):
+    return [outcome for outcome in outcomes if outcome.run.arm == arm and outcome.run.cases == cases]
+
+
+def test_seeds_are_paired_with_their_own(outcomes):
+    """Baseline and arm scatter by 10 and 40 over seeds and differ by 2 in each."""
+    theirs = [changed(o, dice=lambda *_, v=v: v) for o, v in zip(of(outcomes, "random"), (0.2, 0.6), strict=True)]
+    ours = [changed(o, dice=lambda *_, v=v: v) for o, v in zip(of(outcomes, "lwi"), (0.22, 0.62), strict=True)]
+    for order in (ours, ours[::-1]):
+        text = write_tables([*theirs, *order], "random", 4)
+        assert row(text, "Dice, 6 validation cases, with mirroring", 2, "lwi")[-1] == "+2.00 (+2.00 to +2.00)"
+
+
+def test_a_single_seed_says_that_its_interval_is_over_cases(outcomes):
+    text = write_tables([of(outcomes, "random")[0], of(outcomes, "lwi")[0]], "random", 2)
+    assert row(text, "Dice, 6 validation cases, with mirroring", 2, "lwi")[-1].endswith(", cases only)")
+    assert "cases only" not in row(write_tables(outcomes, "random", 12), "Dice, 6 validation", 2, "lwi")[-1]
+
+
+def test_hd95_is_compared_over_the_classes_that_both_have(outcomes):
+    """The arm misses the far class in one case; elsewhere it is 1 mm worse."""
+    theirs = changed(of(outcomes, "random")[0], dice=lambda *_: 0.5, hd95=lambda case, name: {"one": 2.0, "two": 30.0}[name])
+
+    def ours(case, name):
+        return None if (case, name) == ("case_3", "two") else {"one": 3.0, "two": 31.0}[name]
+
+    missed = changed(of(outcomes, "lwi")[0], dice=lambda *_: 0.5, hd95=ours)
+    text = write_tables([theirs, missed], "random", 2)
+    cells = row(text, "HD95, 6 validation cases, with mirroring", 2, "lwi")
+    assert cells[-2].startswith("+1.00 (+1.00 to +1.00") and cells[-1] == "1.0"
+    assert row(text, "HD95, 6 validation cases, with mirroring", 2, "random")[-1] == "0.0"
+
+
+def test_arms_are_compared_on_the_cases_that_all_of_them_have(runs, outcomes, make_places):
+    places = make_places(runs)
+    place = next(place for place in places if place.training.key == runs[0].training.key)
+    result = json.loads(place.result.read_text())
+    del result["scores"]["validation"]["mirrored"]["case_2"]
+    place.result.write_text(json.dumps(result))
+    read = read_outcomes(runs, places)
+    assert all(set(o.scores("validation", "mirrored")) == {f"case_{i}" for i in (0, 1, 3, 4, 5)} for o in read)
+    assert "## Dice, 5 validation cases" in write_tables(read, "random", len(read))
+
+
+def test_values_are_in_the_order_of_the_cases_names(outcomes):
+    backwards = deepcopy(outcomes[0].result)
+    scores = backwards["scores"]["validation"]
+    scores["mirrored"] = dict(reversed(scores["mirrored"].items()))
+    values = replace(outcomes[0], result=backwards).values("validation", "mirrored", "Dice", "one")
+    assert values.tolist() == outcomes[0].values("validation", "mirrored", "Dice", "one").tolist()
+
+
+def test_learning_speed_is_that_of_the_same_seed(outcomes):
+    """Each arm ends where its own seed's baseline does, and never where the other's does."""
+    curves = [[0.01 * epoch for epoch in range(EPOCHS)], [0.9 + 0.001 * epoch for epoch in range(EPOCHS)]]
+    theirs = [changed(o, curve=c) for o, c in zip(of(outcomes, "random"), curves, strict=True)]
+    ours = [changed(o, curve=c) for o, c in zip(of(outcomes, "lwi"), curves, strict=True)]
+    text = write_tables([*theirs, *ours], "random", 4)
+    step1 = ours[0].step1_iterations
+    assert row(text, "Learning speed", 2, "lwi")[2:] == [f"{step1 + 2 * EPOCHS} ± 0", "2 of 2"]
+
+
+def test_a_sweep_of_step2_is_compared_value_by_value(make_design, make_places):
+    runs = make_design(counts=(2,), arms="random,lwi", variants=[{"seg.lr": 0.1}, {"seg.lr": 0.01}]).runs()
+    places = make_places(runs)
+    dice = {"random seg.lr=0.1": 0.5, "lwi seg.lr=0.1": 0.6, "random seg.lr=0.01": 0.8, "lwi seg.lr=0.01": 0.7}
+    for place in places:
+        write_result(place, next((dice[run.label] for run in runs if run.training.key == place.training.key), 0))
+    text = write_tables(read_outcomes(runs, places), "random", len(runs))
+    heading = "Dice, 6 validation cases, with mirroring"
+    assert [row(text, heading, 2, label)[-1] for label in dice if label.startswith("random")] == ["", ""]
+    higher, lower = (float(row(text, heading, 2, f"lwi seg.lr={value}")[-1].split()[0]) for value in (0.1, 0.01))
+    assert higher == pytest.approx(10, abs=2) and lower == pytest.approx(-10, abs=2)
+    assert "with the same swept settings of step 2" in text
 
 
 def test_a_case_without_a_class_does_not_count_for_it(outcomes):

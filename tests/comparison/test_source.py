@@ -43,7 +43,20 @@ def test_test_images_are_those_with_every_channel_and_a_label(source, tmp_path):
         path = raw / f"{name}.nii.gz"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    found = replace(source, raw=raw).test_images()
+    found = replace(source, raw=raw).test_images
     assert list(found.images) == ["a", "b"] and found.labels["b"] == str(raw / "labelsTs" / "b.nii.gz")
-    assert replace(source, raw=tmp_path).test_images() is None and source.test_images() is None
+    assert replace(source, raw=tmp_path).test_images is None and source.test_images is None
     assert np.array_equal(found.images["a"], [str(raw / "imagesTs" / "a_0000.nii.gz")])
+
+
+def test_the_fingerprint_knows_each_cases_files(source):
+    configuration = source.plans["configurations"]["3d_fullres"]
+    fingerprint = source.fingerprint("3d_fullres", configuration)
+    folder = source.preprocessed / configuration["data_identifier"]
+    assert set(fingerprint.images) == {f"case_{i}" for i in range(5)}
+    for case in fingerprint.images:
+        assert fingerprint.images[case] == (folder / f"{case}.b2nd").stat().st_size > 0
+        assert fingerprint.labels[case] == (folder / f"{case}_seg.b2nd").stat().st_size > 0
+    assert "configurations" not in fingerprint.names["plans"] and "numTraining" not in fingerprint.names["dataset_json"]
+    assert fingerprint.names["plans"]["plans_name"] and fingerprint.names["dataset_json"]["labels"]
+    json.dumps(fingerprint.of(["case_1"], with_labels=True))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from nnunetv2_lwi.comparison.sweep import describe, matters_without_step1, parse_sweeps
+from nnunetv2_lwi.comparison.sweep import describe, of_step2, parse_sweeps
 from nnunetv2_lwi.errors import UserError
 
 
@@ -13,12 +13,12 @@ def test_every_combination():
     assert len(variants) == 4
     assert variants[1] == {"masking.ratio": 0.2, "masking.patch_size": [16, 16, 16], "seg.optimizer": "SGD"}
     assert describe(variants[1]) == 'masking.ratio=0.2 masking.patch_size=[16,16,16] seg.optimizer="SGD"'
-    assert matters_without_step1(variants[1]) == {"seg.optimizer": "SGD"}
+    assert of_step2(variants[1]) == {"seg.optimizer": "SGD"}
 
 
 def test_what_is_handed_over_does_not_matter_to_a_random_start():
     variants = parse_sweeps(["seg.hand_over=network,encoder", "seg.hand_over_norms=true,false"])
-    assert len(variants) == 4 and all(matters_without_step1(variant) == {} for variant in variants)
+    assert len(variants) == 4 and all(of_step2(variant) == {} for variant in variants)
 
 
 def test_no_sweep_is_one_empty_variant():
@@ -32,6 +32,9 @@ def test_no_sweep_is_one_empty_variant():
         (["masking.rato=0.1"], "cannot be swept"),
         (["seed=1,2"], "cannot be swept"),
         (["seg.start=random,step1"], "cannot be swept"),
+        (["augmentation_device=auto,cpu"], "cannot be swept"),
+        (["masking.ratio="], "a value is missing"),
+        (["masking.ratio=0.2,,0.4"], "a value is missing"),
         (["seg.lr=1e-3", "seg.lr=1e-2"], "once"),
     ],
 )

@@ -163,3 +163,27 @@ def test_the_lock_of_a_killed_process_is_free(runs, places):
     done = []
     make_list(runs, places, lambda place: (done.append(place), write_result(place, 0.5)))[0].run()
     assert done[0] is places[0]
+
+
+def test_when_it_ends_counts_the_processes_that_work_on_it(runs, places):
+    write_result(places[0], 0.5)
+    work, _ = make_list(runs, places, None)
+    left = places[1:]
+    assert work._workers(left) == 1, "at least this one"
+    for place in left[:3]:
+        place.folder.mkdir(parents=True)
+    with FileLock(left[0].lock), FileLock(left[1].lock):
+        assert work._workers(left) == 2
+
+
+def test_what_another_process_could_not_score_is_scored_here(runs, places, monkeypatch):
+    for place in places:
+        write_result(place, 0.5)
+    unscored = next(place for place in places if not place.training.is_step1)
+    result = json.loads(unscored.result.read_text())
+    del result["scores"]["validation"]["mirrored"][unscored.training.val_cases[0]]
+    unscored.result.write_text(json.dumps(result))
+    done = []
+    work, lines = make_list(runs, places, lambda place: (done.append(place), write_result(place, 0.5)))
+    work.run()
+    assert done == [unscored] and "scoring" in lines[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -53,3 +54,15 @@ def test_the_whole_folder_can_be_moved(make_design, make_places, tmp_path):
     step2.root.rename(tmp_path / "moved")
     moved = [tmp_path / "moved" / link.relative_to(step2.root) for link in links]
     assert all((link / "fold_0").is_dir() for link in moved)
+
+
+def test_links_to_data_that_were_moved_are_renewed(make_design, make_places, source, tmp_path):
+    place = make_places(make_design("random", counts=(2,), seeds=1).runs())[0]
+    place.prepare()
+    moved = tmp_path / "elsewhere" / source.name
+    moved.parent.mkdir()
+    source.preprocessed.rename(moved)
+    links = [path for path in place.dataset.iterdir() if path.is_symlink()]
+    assert links and not any(link.exists() for link in links)
+    replace(place, source=replace(source, preprocessed=moved)).prepare()
+    assert all(link.exists() for link in links)
