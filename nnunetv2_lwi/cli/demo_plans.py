@@ -17,9 +17,10 @@ BATCH_SIZE = 2
 FEATURES = (8, 16, 32, 64)
 LWI_BLOCK: dict[str, Any] = {
     "init": {"epochs": 6, "optimizer": "AdamW", "lr": 1e-3},
-    "seg": {"epochs": 8, "optimizer": "AdamW", "lr": 1e-3},
+    "seg": {"epochs": 12, "optimizer": "AdamW", "lr": 1e-3},
     "iterations_per_epoch": 50,
     "val_iterations_per_epoch": 5,
+    "seed": 0,
 }
 
 

@@ -34,14 +34,7 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     parts = [f"# Comparison: {len(outcomes)} of {total} runs\n"]
     if not outcomes:
         return parts[0]
-    seeds = sorted({outcome.run.seed for outcome in outcomes})
-    parts.append(
-        f"Mean ± standard deviation over seeds ({', '.join(map(str, seeds))}), each seed's value being the mean over cases. "
-        "Dice in %; HD95 in mm over the cases that have the class in truth and prediction, and how many pairs of case and "
-        f"class have it in one alone. Difference to {baseline}{_with_same_settings(outcomes)}: paired by seed, case and "
-        f"class, {CONFIDENCE:.0%} interval by bootstrap over seeds and cases ({RESAMPLES} resamples; few seeds make it too "
-        f"narrow, and a single seed leaves the cases: {CASES_ONLY}).\n"
-    )
+    parts.append(_how_to_read(outcomes, baseline))
     for cases, how in scored(outcomes):
         number = len(outcomes[0].scores(cases, how) or {})
         for metric in METRICS:
@@ -57,9 +50,17 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     return "\n".join(parts)
 
 
-def _with_same_settings(outcomes: Sequence[Outcome]) -> str:
-    """What else the baselines have in common with what is compared with them."""
-    return " with the same swept settings of step 2" if len({outcome.run.baseline for outcome in outcomes}) > 1 else ""
+def _how_to_read(outcomes: Sequence[Outcome], baseline: str) -> str:
+    seeds = ", ".join(map(str, sorted({outcome.run.seed for outcome in outcomes})))
+    baselines = {outcome.run.baseline for outcome in outcomes}
+    with_the_same = " with the same swept settings of step 2" if len(baselines) > 1 else ""
+    return (
+        f"Mean ± standard deviation over seeds ({seeds}), each seed's value being the mean over cases. Dice in %. HD95 "
+        "in mm, over the cases that have the class in truth and prediction; without HD95: how many pairs of case and "
+        f"class have it in one alone. Difference to {baseline}{with_the_same}: paired by seed, case and class, "
+        f"{CONFIDENCE:.0%} interval by bootstrap over seeds and cases ({RESAMPLES} resamples). Few seeds make it too "
+        f"narrow; from a single seed it covers the cases alone and is marked: {CASES_ONLY}.\n"
+    )
 
 
 def score_table(outcomes: Sequence[Outcome], baseline: str, cases: str, how: str, metric: str) -> str:
