@@ -33,13 +33,13 @@ def execute(place: Workplace, device: str) -> None:
     Raises:
         UserError: nnU-Net's command failed.
     """
-    earlier = read_result(place) or {}
     train(place, device)
-    result = describe_training(place) | {"device": device_name(device), "versions": read_versions()}
+    made_here = {"device": device_name(device), "versions": read_versions()}
+    result = read_result(place) or describe_training(place) | made_here
     if not place.training.is_step1:
         started = time.monotonic()
-        result["scores"] = score(place, device, earlier.get("scores", {}))
-        result["scoring_seconds"] = time.monotonic() - started + earlier.get("scoring_seconds", 0)
+        result["scores"] = score(place, device, result.get("scores", {}))
+        result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)
     remove_spare_checkpoints(place)
     partial = place.result.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -120,7 +120,7 @@ class Source:
     @cached_property
     def training_images(self) -> LabelledImages | None:
         """Raw training images, or None where the raw data set is not at hand."""
-        if self.raw is None or not (self.raw / "dataset.json").is_file():
+        if self.raw is None or not ("dataset" in self.dataset_json or (self.raw / "imagesTr").is_dir()):
             return None
         found = get_filenames_of_train_images_and_targets(str(self.raw), dict(self.dataset_json))
         return LabelledImages(

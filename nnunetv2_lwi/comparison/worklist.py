@@ -89,6 +89,8 @@ class WorkList:
         self.say(f"{self._state()} Now: {name}, {what}.")
         try:
             self.execute(place)
+            if not is_done(place):
+                raise UserError(f"some cases have no score (see {place.log})")
         except UserError as error:
             self._failed_for(name, error.reason)
         except Exception as error:

@@ -1,11 +1,16 @@
-"""HD95 against distances worked out by hand."""
+"""HD95 against distances worked out by hand, and what is left to be scored."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from nnunetv2_lwi.comparison.scoring import hd95
+from nnunetv2_lwi.comparison import execution, scoring
+from nnunetv2_lwi.comparison.results import is_done, read_result
+from nnunetv2_lwi.comparison.scoring import hd95, missing, wanted
+from tests.comparison.conftest import write_result
 
 
 def cube(offset: int) -> np.ndarray:
@@ -33,3 +38,46 @@ def test_regions_and_ignored_voxels():
     prediction[15:] = 1
     truth[15:] = 3
     assert hd95(prediction, truth, "(1, 2)", [1.0] * 3, ignore_label=3) == 0
+
+
+@pytest.fixture
+def place(make_design, make_places, source, tmp_path):
+    """A finished random start whose test cases were not at hand when it was scored."""
+    (place,) = make_places(make_design("random", counts=(2,), seeds=1).runs())
+    write_result(place, 0.5)
+    assert is_done(place)
+    raw = tmp_path / "raw"
+    for name in ("imagesTs/a_0000", "imagesTs/b_0000", "labelsTs/a", "labelsTs/b"):
+        path = raw / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    return replace(place, source=replace(source, raw=raw))
+
+
+def test_only_what_has_no_score_is_left(place):
+    """The raw training images are not there, so that the validation cases are scored with mirroring alone."""
+    assert list(wanted(place)) == [("validation", "mirrored"), ("test", "plain"), ("test", "mirrored")]
+    assert not is_done(place)
+    scores = read_result(place)["scores"]
+    assert list(missing(place, scores)) == [("test", "plain"), ("test", "mirrored")]
+    scores["test"] = {"plain": {"a": {}, "b": {}}, "mirrored": {"a": {}}}
+    assert list(missing(place, scores)) == [("test", "mirrored")]
+
+
+def test_scoring_what_is_left_keeps_the_rest_of_the_result(place, monkeypatch):
+    predicted = []
+    monkeypatch.setattr(execution, "train", lambda *_: None)
+    monkeypatch.setattr(scoring, "make_predictor", lambda *_: "predictor")
+    monkeypatch.setattr(scoring, "_predict", lambda predictor, folder, how, labelled: predicted.append((folder.name, how)))
+    monkeypatch.setattr(scoring, "read_scores", lambda place, folder, labels: {case: {"new": {}} for case in labels})
+    before = read_result(place)
+    execution.execute(place, "cpu")
+    after = read_result(place)
+    assert predicted == [("test_plain", "plain"), ("test_mirrored", "mirrored")] and is_done(place)
+    assert after["scores"]["validation"] == before["scores"]["validation"]
+    assert set(after["scores"]["test"]["plain"]) == {"a", "b"}
+    assert (after["device"], after["versions"], after["seconds"]) == (
+        before["device"],
+        before["versions"],
+        before["seconds"],
+    )

@@ -176,6 +176,17 @@ def test_when_it_ends_counts_the_processes_that_work_on_it(runs, places):
         assert work._workers(left) == 2
 
 
+def test_a_training_that_stays_without_scores_is_not_tried_for_ever(runs, places):
+    def execute(place):
+        write_result(place, 0.5)
+        if place is places[0]:
+            result = json.loads(place.result.read_text())
+            place.result.write_text(json.dumps(result | {"scores": {}}))
+
+    with pytest.raises(UserError, match=r"1 trainings failed.*random, 2 cases, seed 0: some cases have no score"):
+        make_list(runs, places, execute)[0].run()
+
+
 def test_what_another_process_could_not_score_is_scored_here(runs, places, monkeypatch):
     for place in places:
         write_result(place, 0.5)
