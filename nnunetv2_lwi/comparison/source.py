@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -122,7 +123,7 @@ class Source:
         """Raw training images, or None where the raw data set is not at hand."""
         if self.raw is None or not ("dataset" in self.dataset_json or (self.raw / "imagesTr").is_dir()):
             return None
-        found = get_filenames_of_train_images_and_targets(str(self.raw), dict(self.dataset_json))
+        found = get_filenames_of_train_images_and_targets(str(self.raw), deepcopy(self.dataset_json))
         return LabelledImages(
             {case: files["images"] for case, files in found.items()}, {case: files["label"] for case, files in found.items()}
         )

@@ -49,6 +49,15 @@ def test_test_images_are_those_with_every_channel_and_a_label(source, tmp_path):
     assert np.array_equal(found.images["a"], [str(raw / "imagesTs" / "a_0000.nii.gz")])
 
 
+def test_training_images_that_dataset_json_names(source, tmp_path):
+    named = {"case_0": {"images": ["elsewhere/scan.nii.gz"], "label": "elsewhere/label.nii.gz"}}
+    of_names = replace(source, raw=tmp_path, dataset_json=source.dataset_json | {"dataset": named})
+    found = of_names.training_images
+    assert found.images == {"case_0": [str(tmp_path / "elsewhere" / "scan.nii.gz")]}
+    assert found.labels == {"case_0": str(tmp_path / "elsewhere" / "label.nii.gz")}
+    assert named["case_0"]["images"] == ["elsewhere/scan.nii.gz"], "what was read has changed"
+
+
 def test_the_fingerprint_knows_each_cases_files(source):
     configuration = source.plans["configurations"]["3d_fullres"]
     fingerprint = source.fingerprint("3d_fullres", configuration)
