@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import json
 
 import pytest
 
-from nnunetv2_lwi.disk import disk_error_behind, require_writable, writing_failed
+from nnunetv2_lwi.disk import disk_error_behind, require_locks, require_writable, write_whole, writing_failed
 from nnunetv2_lwi.errors import UserError
 
 
@@ -39,3 +41,28 @@ def test_the_disks_error_is_found_behind_others():
 def test_a_folder_that_is_gone_can_be_told(tmp_path):
     told = writing_failed(OSError(errno.ENOENT, "No such file or directory"), tmp_path / "gone" / "checkpoint.pth")
     assert f"gone/checkpoint.pth could not be written: No such file or directory; {tmp_path} has" in told.message
+
+
+def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
+    require_locks(tmp_path / "a" / "b", "name another")
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(UserError, match=rf"of {tmp_path} has no file locks \(No locks available\): name another\."):
+        require_locks(tmp_path / "a" / "b", "name another")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
+    path = tmp_path / "result.json"
+    write_whole(path, '{"a": 1}')
+
+    def refuse(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", refuse)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, '{"a": 2}')
+    assert json.loads(path.read_text()) == {"a": 1}

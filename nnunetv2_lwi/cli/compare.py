@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnunetv2_lwi.cli.options import add_set_option
 from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
+from nnunetv2_lwi.disk import require_locks, require_writable
 from nnunetv2_lwi.errors import UserError
 
 if TYPE_CHECKING:
@@ -189,8 +190,11 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
         raise UserError(f"-o {output} is a file: name a folder.")
     if output.is_dir() and any(output.iterdir()) and not (output / "trainings").is_dir():
         raise UserError(f"-o {output} holds something else: name a new folder, or that of an earlier comparison.")
-    if output.is_relative_to(source.preprocessed) or (source.raw is not None and output.is_relative_to(source.raw)):
+    if any(output.resolve().is_relative_to(folder.resolve()) for folder in filter(None, (source.preprocessed, source.raw))):
         raise UserError(f"-o {output} lies in the data set, which is only read: name another folder.")
+    if not arguments.list:
+        require_writable(output, "name another folder with -o")
+        require_locks(output, "name a folder on another one with -o")
     check_starts(target, runs)
 
 

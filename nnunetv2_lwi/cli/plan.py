@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nnunetv2_lwi.cli.commands import shell_line
 from nnunetv2_lwi.cli.options import add_set_option
 from nnunetv2_lwi.cli.target import Target, read_target
+from nnunetv2_lwi.disk import write_whole
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 
@@ -112,9 +113,7 @@ def written_by_us(path: Path) -> bool:
 
 def write_plans(plans: dict[str, Any], path: Path) -> None:
     """Write whole or not at all, formatted as nnU-Net does."""
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps(plans, indent=4) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps(plans, indent=4) + "\n")
 
 
 def print_outcome(path: Path, configuration: str, losses: dict[str, float]) -> None:

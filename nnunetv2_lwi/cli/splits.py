@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from nnunetv2_lwi.disk import write_whole
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.published_splits import SPLITS, match_cases
 
@@ -30,9 +31,7 @@ def run(arguments: argparse.Namespace) -> None:
     split = SPLITS[arguments.which]
     identifiers = case_identifiers(folder)
     cases = match_cases(identifiers, split)
-    partial = path.with_suffix(".json.partial")
-    partial.write_text(json.dumps([cases], indent=4) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_whole(path, json.dumps([cases], indent=4) + "\n")
     train, val = (len(cases[part]) for part in ("train", "val"))
     print(f"Wrote {path}: fold 0, {train} training and {val} validation cases. {split.source}.")
     left = len(identifiers) - train - val

@@ -19,6 +19,7 @@ from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_comm
 from nnunetv2_lwi.comparison.results import read_result
 from nnunetv2_lwi.comparison.scoring import score
 from nnunetv2_lwi.comparison.workplace import FOLD, Workplace
+from nnunetv2_lwi.disk import write_whole
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.provenance import read_versions
 
@@ -41,9 +42,7 @@ def execute(place: Workplace, device: str) -> None:
         result["scores"] = score(place, device, result.get("scores", {}))
         result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)
     remove_spare_checkpoints(place)
-    partial = place.result.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    partial.replace(place.result)
+    write_whole(place.result, json.dumps(result, indent=1) + "\n")
 
 
 def train(place: Workplace, device: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from nnunetv2_lwi.comparison.design import Run
 from nnunetv2_lwi.comparison.scoring import PLAIN, TEST, Kind, Scores, ScoresByKind, missing
 from nnunetv2_lwi.comparison.statistics import mean_of_defined
 from nnunetv2_lwi.comparison.workplace import Workplace
+from nnunetv2_lwi.disk import write_whole
 from nnunetv2_lwi.settings import flatten
 
 METRICS = ("Dice", "HD95")
@@ -50,7 +52,7 @@ class Outcome:
     @property
     def step1_iterations(self) -> int:
         """0 without a step 1."""
-        return 0 if self.step1 is None else int(self.step1["iterations"])
+        return 0 if self.run.training.after is None else self.run.training.after.iterations
 
     def curve(self) -> tuple[list[int], list[float]]:
         """Iterations, step 1's counted, and nnU-Net's pseudo Dice after each epoch of step 2."""
@@ -103,8 +105,11 @@ def read_outcomes(runs: Sequence[Run], places: Sequence[Workplace]) -> list[Outc
 
 
 def read_result(place: Workplace) -> dict[str, Any] | None:
-    """What a training gave; None if it is not finished."""
-    content: dict[str, Any] | None = json.loads(place.result.read_text(encoding="utf-8")) if place.result.is_file() else None
+    """What a training gave; None if it is not finished. A file that cannot be read is made again from the checkpoint."""
+    try:
+        content: dict[str, Any] = json.loads(place.result.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
     return content
 
 
@@ -142,12 +147,18 @@ def write_csv(outcomes: Sequence[Outcome], path: Path) -> None:
     """One row a run: arm, cases, seed, iterations, seconds, Dice and HD95 per class, every setting, device and versions."""
     rows = [_row(outcome) for outcome in outcomes]
     columns = list(dict.fromkeys(column for row in rows for column in row))
-    partial = path.with_suffix(".csv.partial")
-    with partial.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-    partial.replace(path)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns)
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())
+
+
+def _step1_seconds(outcome: Outcome) -> float | str:
+    """Empty where a step 1's own result is gone."""
+    if outcome.step1 is not None:
+        return round(outcome.step1["seconds"], 1)
+    return 0 if outcome.run.training.after is None else ""
 
 
 def _row(outcome: Outcome) -> dict[str, Any]:
@@ -159,7 +170,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
         "step1_cases": len(run.training.after.train_cases) if run.training.after else 0,
         "step1_iterations": outcome.step1_iterations,
         "step2_iterations": outcome.result["iterations"],
-        "step1_seconds": round(outcome.step1["seconds"], 1) if outcome.step1 else 0,
+        "step1_seconds": _step1_seconds(outcome),
         "step2_seconds": round(outcome.result["seconds"], 1),
     }
     for cases, how in scored([outcome]):

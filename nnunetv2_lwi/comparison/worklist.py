@@ -6,7 +6,7 @@ never goes stale; machines that share the folder need a file system with working
 
 from __future__ import annotations
 
-import json
+import contextlib
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 
 from filelock import FileLock, Timeout
 
-from nnunetv2_lwi.comparison.results import is_done
+from nnunetv2_lwi.comparison.results import is_done, read_result
 from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.errors import UserError
 
@@ -47,8 +47,14 @@ class WorkList:
         Raises:
             UserError: a training failed; the others were done nevertheless.
         """
+        waits = False
         while self.unfinished():
-            if not self._do_one() and self.unfinished():
+            if self._do_one():
+                waits = False
+            elif left := self.unfinished():
+                if not waits:
+                    self.say(f"Waiting: other processes do what is left, {len(left)} trainings.")
+                waits = True
                 time.sleep(SECONDS_BETWEEN_LOOKS)
         if self.failures:
             listed = "; ".join(f"{name}: {reason}" for name, reason in self.failures.items())
@@ -94,7 +100,7 @@ class WorkList:
         except UserError as error:
             self._failed_for(name, error.reason)
         except Exception as error:
-            with place.log.open("a", encoding="utf-8") as log:
+            with contextlib.suppress(OSError), place.log.open("a", encoding="utf-8") as log:
                 log.write(traceback.format_exc())
             self._failed_for(name, f"{type(error).__name__}: {error} (all of it: {place.log})")
 
@@ -123,7 +129,7 @@ class WorkList:
 
 def seconds_an_iteration(done: Sequence[Workplace]) -> float:
     """Of finished trainings, whoever ran them, their scoring included."""
-    results = [json.loads(place.result.read_text(encoding="utf-8")) for place in done]
+    results = list(filter(None, map(read_result, done)))
     seconds = sum(result["seconds"] + result.get("scoring_seconds", 0) for result in results)
     return float(seconds / sum(result["iterations"] for result in results))
 

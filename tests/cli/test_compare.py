@@ -91,6 +91,19 @@ def test_the_data_set_is_no_place_for_it(dataset, output):
         compare(dataset.preprocessed / NAME / "comparison")
 
 
+def test_nor_by_way_of_a_link(dataset, output, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(dataset.preprocessed)
+    with pytest.raises(UserError, match="lies in the data set"):
+        compare(link / NAME / "comparison")
+
+
+def test_a_folder_that_cannot_be_made_is_told(output, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"Nothing can be written to .*name another folder with -o"):
+        compare(tmp_path / "file" / "comparison")
+
+
 def test_the_list_writes_nothing(output, capsys):
     compare(output, "--arms", "random,lwi,lwi_all", "--cases", "2,all", "--seeds", "1", "--list")
     lines = capsys.readouterr().out.splitlines()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 from threading import Thread
@@ -228,3 +229,13 @@ def test_processes_that_end_together_take_turns_with_the_report(runs, outcomes, 
 def test_picture(outcomes, tmp_path):
     draw_comparison(outcomes, tmp_path / "comparison.png")
     assert (tmp_path / "comparison.png").stat().st_size > 30_000
+
+
+def test_step1_counts_though_its_folder_is_gone(outcomes, make_places):
+    runs = [outcome.run for outcome in outcomes]
+    places = make_places(runs)
+    for place in places:
+        if place.training.is_step1:
+            shutil.rmtree(place.folder)
+    later = read_outcomes(runs, places)
+    assert [o.step1_iterations for o in later] == [o.step1_iterations for o in outcomes] and later[1].step1_iterations == 8

@@ -8,6 +8,7 @@ import re
 import time
 from datetime import datetime
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from filelock import FileLock
@@ -109,18 +110,21 @@ def test_an_error_that_nobody_foresaw_stops_only_its_training(runs, places):
     assert "Traceback" in places[0].log.read_text() and "KeyError: 'case_7'" in places[0].log.read_text()
 
 
-def test_what_another_process_does_is_waited_for(runs, places):
+def test_what_another_process_does_is_waited_for_and_told_once(runs, places):
     for place in places[1:]:
         write_result(place, 0.5)
     places[0].folder.mkdir(parents=True)
     lock = FileLock(places[0].lock)
     done = []
-    work, _ = make_list(runs, places, lambda place: done.append(place))
+    work, lines = make_list(runs, places, lambda place: done.append(place))
     with lock:
         assert not work._do_one() and not done
-        write_result(places[0], 0.5)
-    work.run()
+        other = Timer(0.3, lambda: write_result(places[0], 0.5))
+        other.start()
+        work.run()
+        other.join()
     assert not done
+    assert lines == ["Waiting: other processes do what is left, 1 trainings."]
 
 
 def share(runs, places, folder, number):
@@ -163,6 +167,26 @@ def test_the_lock_of_a_killed_process_is_free(runs, places):
     done = []
     make_list(runs, places, lambda place: (done.append(place), write_result(place, 0.5)))[0].run()
     assert done[0] is places[0]
+
+
+def test_a_log_that_cannot_be_written_does_not_end_the_list(runs, places):
+    """A full disk, say, which the training's log meets as well."""
+    places[0].folder.mkdir(parents=True)
+    places[0].log.symlink_to("/dev/full")
+    work, _ = make_list(runs, places, failing(places[0], OSError("No space left on device")))
+    with pytest.raises(UserError, match=r"1 trainings failed.*OSError: No space left on device"):
+        work.run()
+    assert [place.result.is_file() for place in places] == [False] + [True] * (len(places) - 1)
+
+
+@pytest.mark.parametrize("content", ["", '{"iterations": 5', "\0" * 20])
+def test_a_result_that_cannot_be_read_is_made_again(runs, places, content):
+    for place in places:
+        write_result(place, 0.5)
+    places[0].result.write_text(content)
+    done = []
+    make_list(runs, places, lambda place: (done.append(place), write_result(place, 0.5)))[0].run()
+    assert done == [places[0]]
 
 
 def test_when_it_ends_counts_the_processes_that_work_on_it(runs, places):
