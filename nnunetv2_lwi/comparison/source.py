@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from nnunetv2.evaluation.evaluate_predictions import label_or_region_to_key
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class, nnUNetBaseDataset
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -23,7 +25,7 @@ from nnunetv2_lwi.training.split_file import FOLDS, SPLIT_FILE, read_splits, req
 NNUNET_SPLIT_SEED = 12345
 OF_DATASET_JSON = ("channel_names", "labels", "regions_class_order", "file_ending")
 """What a training depends on; the number of cases, say, is the split's affair."""
-IMAGE_FILES, LABEL_FILES = ("{}.b2nd", "{}.npz"), ("{}_seg.b2nd",)
+IMAGE_FILES = ("{}.b2nd", "{}.npz")
 """Of a preprocessed case, by nnU-Net's two formats; the older one holds the labels in the image's file."""
 
 
@@ -41,19 +43,20 @@ class Fingerprint:
 
     Attributes:
         names: data set, plans without their configurations, name of the configuration and what counts of dataset.json.
-        images: bytes of each case's preprocessed image. Files are compressed, so that other content has another size
-            nearly always.
-        labels: bytes of each case's preprocessed labels.
+        images: bytes of each case's preprocessed image. Files are compressed, so that other intensities have another
+            size nearly always.
+        labels: gives a digest of a case's preprocessed labels. Their file may keep its size when classes are swapped.
     """
 
     names: dict[str, Any]
     images: Mapping[str, int]
-    labels: Mapping[str, int]
+    labels: Callable[[str], str]
 
     def of(self, cases: Sequence[str], with_labels: bool) -> dict[str, Any]:
         """As plain JSON; step 1 depends on no labels."""
-        sizes = {"images": self.images, **({"labels": self.labels} if with_labels else {})}
-        return {**self.names, **{kind: {case: by_case[case] for case in sorted(cases)} for kind, by_case in sizes.items()}}
+        images = {case: self.images[case] for case in sorted(cases)}
+        labels = {"labels": {case: self.labels(case) for case in sorted(cases)}} if with_labels else {}
+        return {**self.names, "images": images, **labels}
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,9 @@ class Source:
             "plans": {key: value for key, value in self.plans.items() if key != "configurations"},
             "configuration_name": configuration_name,
         }
-        cases = infer_dataset_class(str(folder)).get_identifiers(str(folder))
-        images, labels = ({case: _bytes(folder, case, files) for case in cases} for files in (IMAGE_FILES, LABEL_FILES))
-        return Fingerprint(names, images, labels)
+        dataset = infer_dataset_class(str(folder))(str(folder))
+        images = {case: _bytes(folder, case, IMAGE_FILES) for case in dataset.identifiers}
+        return Fingerprint(names, images, cache(lambda case: _digest_of_labels(dataset, case)))
 
     @cached_property
     def training_images(self) -> LabelledImages | None:
@@ -146,3 +149,9 @@ class Source:
 
 def _bytes(folder: Path, case: str, files: Sequence[str]) -> int:
     return sum(path.stat().st_size for path in (folder / name.format(case) for name in files) if path.is_file())
+
+
+def _digest_of_labels(dataset: nnUNetBaseDataset, case: str) -> str:
+    """Of the voxels, not the file: equal labels may be compressed into other bytes."""
+    labels = np.ascontiguousarray(dataset.load_case(case)[1][:])
+    return sha256(f"{labels.shape} {labels.dtype}".encode() + labels.tobytes()).hexdigest()[:16]

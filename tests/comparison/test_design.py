@@ -168,13 +168,16 @@ def test_the_key_tells_data_apart(make_design):
         other = keys(replace(design, fingerprint=replace(fingerprint, names=fingerprint.names | names)))
         assert other[0] != before[0] and other[1] != before[1]
     (validated,) = design.val_cases
-    relabelled = replace(fingerprint, labels={**fingerprint.labels, validated: 1})
-    after = keys(replace(design, fingerprint=relabelled))
+
+    def relabelled(changed):
+        return replace(fingerprint, labels=lambda case: "other" if case == changed else fingerprint.labels(case))
+
+    after = keys(replace(design, fingerprint=relabelled(validated)))
     assert after[0] == before[0] and after[1] != before[1], "step 1 sees no labels"
     scanned_again = keys(replace(design, fingerprint=replace(fingerprint, images={**fingerprint.images, validated: 1})))
     assert scanned_again[0] != before[0]
     unseen = next(case for case in design.pool if case not in design.runs()[0].training.train_cases)
-    elsewhere = replace(fingerprint, images={**fingerprint.images, unseen: 1}, labels={**fingerprint.labels, unseen: 1})
+    elsewhere = replace(relabelled(unseen), images={**fingerprint.images, unseen: 1})
     assert keys(replace(design, fingerprint=elsewhere)) == before
     assert keys(replace(design, val_cases=[unseen])) != before
     step2 = replace(design.runs()[0].training, val_cases=[], data={})

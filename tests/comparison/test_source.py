@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_lwi.errors import UserError
@@ -65,7 +67,37 @@ def test_the_fingerprint_knows_each_cases_files(source):
     assert set(fingerprint.images) == {f"case_{i}" for i in range(5)}
     for case in fingerprint.images:
         assert fingerprint.images[case] == (folder / f"{case}.b2nd").stat().st_size > 0
-        assert fingerprint.labels[case] == (folder / f"{case}_seg.b2nd").stat().st_size > 0
     assert "configurations" not in fingerprint.names["plans"] and "numTraining" not in fingerprint.names["dataset_json"]
     assert fingerprint.names["plans"]["plans_name"] and fingerprint.names["dataset_json"]["labels"]
-    json.dumps(fingerprint.of(["case_1"], with_labels=True))
+    assert json.loads(json.dumps(fingerprint.of(["case_1"], with_labels=True)))["labels"]["case_1"]
+    assert "labels" not in fingerprint.of(["case_1"], with_labels=False)
+
+
+def save_labels(source, configuration, change):
+    """Case 1 again, its labels changed, by nnU-Net's own writer."""
+    folder = str(source.preprocessed / configuration["data_identifier"])
+    dataset = nnUNetDatasetBlosc2(folder)
+    image, labels, _, properties = dataset.load_case("case_1")
+    image, labels = image[:], labels[:]
+    for name in ("case_1.b2nd", "case_1_seg.b2nd"):
+        Path(folder, name).unlink()
+    dataset.save_case(image, change(labels), properties, f"{folder}/case_1", *[image.shape] * 2, *[labels.shape] * 2)
+
+
+def test_corrected_labels_are_others_though_their_file_keeps_its_size(source):
+    """Classes swapped: the compressed file is as long as before."""
+    configuration = source.plans["configurations"]["3d_fullres"]
+
+    def state(with_labels):
+        return source.fingerprint("3d_fullres", configuration).of(["case_1", "case_2"], with_labels)
+
+    save_labels(source, configuration, lambda labels: labels)
+    before, images = state(with_labels=True), state(with_labels=False)
+    save_labels(source, configuration, lambda labels: labels)
+    assert state(with_labels=True) == before
+    save_labels(source, configuration, lambda labels: np.choose(labels.clip(0), [0, 2, 1]).astype(labels.dtype))
+    after = state(with_labels=True)
+    assert (
+        after["labels"]["case_1"] != before["labels"]["case_1"] and after["labels"]["case_2"] == before["labels"]["case_2"]
+    )
+    assert state(with_labels=False) == images, "step 1 depends on no labels"
