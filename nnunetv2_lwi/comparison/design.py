@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_lwi.comparison.arms import Arm
-from nnunetv2_lwi.comparison.source import Fingerprint
+from nnunetv2_lwi.comparison.source import Fingerprint, digest_of_file
 from nnunetv2_lwi.comparison.subsets import draw_subset
 from nnunetv2_lwi.comparison.sweep import Variant, describe, of_step2
 from nnunetv2_lwi.errors import UserError
@@ -71,9 +71,14 @@ class Training:
             "val": self.val_cases,
             "data": self.data,
             "after": self.after.key if self.after else None,
-            "weights": _digest_of_file(self.weights) if self.weights else None,
+            "weights": self.weights_digest,
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+    @cached_property
+    def weights_digest(self) -> str | None:
+        """Of the file of weights as it was when the comparison was called."""
+        return None if self.weights is None else digest_of_file(self.weights)
 
     def _step2_settings(self) -> dict[str, Any]:
         """Step 2's own; what step 1 depended on is in its key."""
@@ -211,7 +216,3 @@ def names_of(runs: Sequence[Run]) -> Mapping[str, str]:
             names.setdefault(run.training.after.key, f"step 1 of {run.label}, {of_cases} cases, seed {run.seed}")
         names.setdefault(run.training.key, f"step 2 of {step2}" if run.training.after else step2)
     return names
-
-
-def _digest_of_file(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
-import platform
 import signal
 import subprocess
 import sys
 import time
 from typing import Any
 
-import torch
-
 from nnunetv2_lwi.checkpoint import read_checkpoint
 from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_command, what_is_left
+from nnunetv2_lwi.comparison.origin import note_origin, read_origins
 from nnunetv2_lwi.comparison.results import read_result
 from nnunetv2_lwi.comparison.scoring import score
+from nnunetv2_lwi.comparison.source import digest_of_file
 from nnunetv2_lwi.comparison.workplace import FOLD, Workplace
 from nnunetv2_lwi.disk import write_whole
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.training.provenance import read_versions
 
 LINES_OF_A_FAILURE = 3
 PR_SET_PDEATHSIG = 1
@@ -35,11 +32,10 @@ def execute(place: Workplace, device: str) -> None:
         UserError: nnU-Net's command failed.
     """
     train(place, device)
-    made_here = {"device": device_name(device), "versions": read_versions()}
-    result = read_result(place) or describe_training(place) | made_here
+    result = read_result(place) or describe_training(place) | {"origins": read_origins(place)}
     if not place.training.is_step1:
         started = time.monotonic()
-        result["scores"] = score(place, device, result.get("scores", {}))
+        result |= score(place, device, result)
         result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)
     remove_spare_checkpoints(place)
     write_whole(place.result, json.dumps(result, indent=1) + "\n")
@@ -57,8 +53,11 @@ def train(place: Workplace, device: str) -> None:
     how = what_is_left(place.fold_folder, start)
     if how is None:
         return
+    if weights is not None and digest_of_file(weights) != place.training.weights_digest:
+        raise UserError(f"{weights} is another file now than when the comparison was called: name a file that stays.")
     words = [place.source.name, place.configuration_name, str(FOLD), "-tr", place.training.trainer, "-p", place.plans_name]
     command = stock_command("nnUNetv2_train", *words, *([] if device == "cuda" else ["-device", device]), *how)
+    note_origin(place, device)
     with place.log.open("ab") as log:
         log.write(f"{shell_line(command)}\n".encode())
         log.flush()
@@ -92,14 +91,7 @@ def describe_training(place: Workplace) -> dict[str, Any]:
     }
 
 
-def device_name(device: str) -> str:
-    """The GPU's, or what the machine says of its processor."""
-    return torch.cuda.get_device_name() if device == "cuda" else f"{device} ({platform.processor() or platform.machine()})"
-
-
 def remove_spare_checkpoints(place: Workplace) -> None:
     """What a finished training does not need any more: best and latest; the final one stays."""
     for kind in ("best", "latest"):
-        path = place.fold_folder / f"checkpoint_{kind}.pth"
-        if path.exists():
-            os.unlink(path)
+        (place.fold_folder / f"checkpoint_{kind}.pth").unlink(missing_ok=True)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nnunetv2_lwi.comparison.design import Run
+from nnunetv2_lwi.comparison.origin import by_name
 from nnunetv2_lwi.comparison.scoring import PLAIN, TEST, Kind, Scores, ScoresByKind, missing
 from nnunetv2_lwi.comparison.statistics import mean_of_defined
 from nnunetv2_lwi.comparison.workplace import Workplace
@@ -39,10 +40,20 @@ class Outcome:
     result: dict[str, Any]
     step1: dict[str, Any] | None
 
+    @property
+    def origins(self) -> list[dict[str, Any]]:
+        """Devices and versions of both steps."""
+        return [origin for result in (self.step1, self.result) if result is not None for origin in result["origins"]]
+
     def scores(self, cases: str, mirroring: str) -> Scores | None:
         """By case and class, or None if they were not made."""
         scores: Scores | None = self.result["scores"].get(cases, {}).get(mirroring)
         return scores
+
+    def scored_cases(self, cases: str, mirroring: str) -> set[tuple[str, str | None]]:
+        """Each case with a digest of its files; validation cases, the same for all trainings, without one."""
+        files = self.result.get("scored_files", {}).get(mirroring, {}) if cases == TEST else {}
+        return {(case, files.get(case)) for case in self.scores(cases, mirroring) or ()}
 
     def values(self, cases: str, mirroring: str, metric: str, class_name: str) -> NDArray[np.float64]:
         """One value per case in the order of their names; ``average`` is over the classes that are defined."""
@@ -114,14 +125,16 @@ def read_result(place: Workplace) -> dict[str, Any] | None:
 
 
 def is_done(place: Workplace) -> bool:
-    """Whether a training is finished and, of a step 2, every case is scored that this process finds labels for."""
+    """Whether a training is finished and, of a step 2, every case is scored as this process finds its files."""
     result = read_result(place)
-    return result is not None and (place.training.is_step1 or not missing(place, result["scores"]))
+    return result is not None and (place.training.is_step1 or not missing(place, result))
 
 
 def _with_shared_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Arms are compared on the same cases: processes may have found different ones in the raw data set."""
-    shared = {kind: set.intersection(*(set(o.scores(*kind) or ()) for o in outcomes)) for kind in scored(outcomes)}
+    """Arms are compared on the same cases with the same files: the raw data set may have been another for some."""
+    shared = {
+        kind: {case for case, _ in set.intersection(*(o.scored_cases(*kind) for o in outcomes))} for kind in scored(outcomes)
+    }
     restricted = []
     for outcome in outcomes:
         scores: ScoresByKind = {}
@@ -181,5 +194,4 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     row |= {f"lwi.{key}": value for key, value in flatten(run.training.configuration["lwi"]).items()}
     row["patch_size"] = run.training.configuration["patch_size"]
     row["batch_size"] = run.training.configuration["batch_size"]
-    row["device"] = outcome.result["device"]
-    return row | {f"version.{package}": number for package, number in outcome.result["versions"].items()}
+    return row | {name: "; ".join(values) for name, values in by_name(outcome.origins).items()}

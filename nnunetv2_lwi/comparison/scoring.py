@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import warnings
 from collections.abc import Mapping
 from copy import deepcopy
@@ -58,27 +59,42 @@ def wanted(place: Workplace) -> dict[Kind, LabelledImages]:
     return found
 
 
-def missing(place: Workplace, scores: ScoresByKind) -> dict[Kind, LabelledImages]:
-    """What is to be scored and has no score yet."""
-    return {
-        (cases, how): labelled
-        for (cases, how), labelled in wanted(place).items()
-        if not labelled.labels.keys() <= scores.get(cases, {}).get(how, {}).keys()
-    }
+def missing(place: Workplace, result: Mapping[str, Any]) -> dict[Kind, LabelledImages]:
+    """What is to be scored and has no score yet, or test cases whose files have changed since.
+
+    Args:
+        result: with ``scores`` and ``scored_files``, as :func:`score` gives them.
+    """
+    return {kind: labelled for kind, labelled in wanted(place).items() if not _is_scored(kind, labelled, result)}
 
 
-def score(place: Workplace, device: str, earlier: ScoresByKind) -> ScoresByKind:
-    """Every score of a finished step 2; what an earlier call scored is not scored again."""
-    scores = deepcopy(earlier)
+def _is_scored(kind: Kind, labelled: LabelledImages, result: Mapping[str, Any]) -> bool:
+    """The files of validation cases are in the training's key, by way of what was preprocessed from them."""
+    (cases, how), names = kind, labelled.labels.keys()
+    files = result.get("scored_files", {}).get(how, {})
+    unchanged = cases != TEST or all(files.get(case) == labelled.digest(case) for case in names)
+    return unchanged and names <= result.get("scores", {}).get(cases, {}).get(how, {}).keys()
+
+
+def score(place: Workplace, device: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
+    """Every score of a finished step 2; what an earlier call scored is not scored again.
+
+    Returns:
+        ``scores``, and in ``scored_files`` digests of the test cases' files, by mirroring and case.
+    """
+    scores: ScoresByKind = deepcopy(earlier.get("scores", {}))
+    files: dict[str, dict[str, str]] = deepcopy(earlier.get("scored_files", {}))
     with place.log.open("a") as log, contextlib.redirect_stdout(log):
-        left = missing(place, scores)
+        left = missing(place, earlier)
         predictor = make_predictor(place, device) if any(labelled.images for labelled in left.values()) else None
         for (cases, how), labelled in left.items():
             folder = predictions_folder(place, cases, how)
+            if cases == TEST:
+                files[how] = {case: labelled.digest(case) for case in labelled.labels}
             if labelled.images and predictor is not None:
                 _predict(predictor, folder, how, labelled)
             scores.setdefault(cases, {})[how] = read_scores(place, folder, labelled.labels)
-    return scores
+    return {"scores": scores, "scored_files": files}
 
 
 def predictions_folder(place: Workplace, cases: str, mirroring: str) -> Path:
@@ -114,9 +130,9 @@ def _one_output(network: nn.Module) -> None:
 
 
 def _predict(predictor: nnUNetPredictor, folder: Path, how: str, labelled: LabelledImages) -> None:
-    """Write the predictions; of an earlier try, which a kill may have cut short, nothing counts."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "summary.json").unlink(missing_ok=True)
+    """Write the predictions; an earlier try, which a kill may have cut short or which had other cases, is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
     predictor.use_mirroring = how == MIRRORED
     names = sorted(labelled.images)
     predictor.predict_from_files_sequential(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from nnunetv2.evaluation.evaluate_predictions import label_or_region_to_key
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class, nnUNetBaseDataset
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class, nnUNetBaseDataset, nnUNetDatasetBlosc2
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -25,8 +25,6 @@ from nnunetv2_lwi.training.split_file import FOLDS, SPLIT_FILE, read_splits, req
 NNUNET_SPLIT_SEED = 12345
 OF_DATASET_JSON = ("channel_names", "labels", "regions_class_order", "file_ending")
 """What a training depends on; the number of cases, say, is the split's affair."""
-IMAGE_FILES = ("{}.b2nd", "{}.npz")
-"""Of a preprocessed case, by nnU-Net's two formats; the older one holds the labels in the image's file."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,11 @@ class LabelledImages:
 
     images: dict[str, list[str]]
     labels: dict[str, str]
+
+    def digest(self, case: str) -> str:
+        """Of the label file and the size of the images: a corrected case has another."""
+        images = [Path(path).stat().st_size for path in self.images.get(case, ())]
+        return sha256(f"{images} {digest_of_file(Path(self.labels[case]))}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -94,9 +97,15 @@ class Source:
         """Training and validation cases: the user's ``splits_final.json``, or what nnU-Net would write there.
 
         Raises:
-            UserError: there is no such fold, or too few cases for nnU-Net's own split.
+            UserError: there is no such fold, too few cases for nnU-Net's own split, or they are in its older format, which
+                it would unpack in the user's folder (and where torch 2.14 writes into memory maps that are read-only).
         """
         folder = str(self.preprocessed / configuration["data_identifier"])
+        if infer_dataset_class(folder) is not nnUNetDatasetBlosc2:
+            raise UserError(
+                f"{folder} holds .npz files, nnU-Net's older format, which it would unpack there, and your folders are only "
+                "read: run nnUNetv2_preprocess again."
+            )
         identifiers = sorted(infer_dataset_class(folder).get_identifiers(folder))
         path, splits = self.preprocessed / SPLIT_FILE, read_splits(self.preprocessed)
         if not splits and len(identifiers) < FOLDS:
@@ -118,7 +127,7 @@ class Source:
             "configuration_name": configuration_name,
         }
         dataset = infer_dataset_class(str(folder))(str(folder))
-        images = {case: _bytes(folder, case, IMAGE_FILES) for case in dataset.identifiers}
+        images = {case: (folder / f"{case}.b2nd").stat().st_size for case in dataset.identifiers}
         return Fingerprint(names, images, cache(lambda case: _digest_of_labels(dataset, case)))
 
     @cached_property
@@ -147,8 +156,15 @@ class Source:
         )
 
 
-def _bytes(folder: Path, case: str, files: Sequence[str]) -> int:
-    return sum(path.stat().st_size for path in (folder / name.format(case) for name in files) if path.is_file())
+def digest_of_file(path: Path) -> str:
+    """Read again only when the file has changed."""
+    state = path.stat()
+    return _digest_of_file(path, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _digest_of_file(path: Path, size: int, time: int) -> str:
+    return sha256(path.read_bytes()).hexdigest()
 
 
 def _digest_of_labels(dataset: nnUNetBaseDataset, case: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nnunetv2_lwi.comparison.origin import by_name
 from nnunetv2_lwi.comparison.results import (
     AVERAGE,
     METRICS,
@@ -35,6 +36,8 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     if not outcomes:
         return parts[0]
     parts.append(_how_to_read(outcomes, baseline))
+    if mixed := _mixed_origins(outcomes):
+        parts.append(f"Not all trainings have the same {', '.join(mixed)}: see comparison.csv.\n")
     for cases, how in scored(outcomes):
         number = len(outcomes[0].scores(cases, how) or {})
         for metric in METRICS:
@@ -48,6 +51,12 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     )
     parts.append(speed_table(outcomes))
     return "\n".join(parts)
+
+
+def _mixed_origins(outcomes: Sequence[Outcome]) -> list[str]:
+    """In which of device and versions the trainings differ, or a single one that was resumed elsewhere."""
+    values = by_name(origin for outcome in outcomes for origin in outcome.origins)
+    return [name for name, different in values.items() if len(different) > 1]
 
 
 def _how_to_read(outcomes: Sequence[Outcome], baseline: str) -> str:

@@ -40,6 +40,7 @@ class WorkList:
     execute: Execute
     say: Callable[[str], None]
     failures: dict[str, str] = field(default_factory=dict)
+    done_here: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Do what is not done yet and wait for what other processes do.
@@ -61,8 +62,14 @@ class WorkList:
             raise UserError(f"{len(self.failures)} trainings failed. Call the same command to try them again. {listed}")
 
     def unfinished(self) -> list[Workplace]:
-        """What is neither done nor failed nor waits for what failed."""
-        return [place for place in self.places if not is_done(place) and not self._failed(place)]
+        """What is neither done nor failed nor waits for what failed.
+
+        What this process did stays done: another, whose test cases are others, may score it again and again.
+        """
+        return [place for place in self.places if not (self._done(place) or self._failed(place))]
+
+    def _done(self, place: Workplace) -> bool:
+        return place.training.key in self.done_here or is_done(place)
 
     def _failed(self, place: Workplace) -> bool:
         after = place.training.after
@@ -97,6 +104,7 @@ class WorkList:
             self.execute(place)
             if not is_done(place):
                 raise UserError(f"some cases have no score (see {place.log})")
+            self.done_here.add(place.training.key)
         except UserError as error:
             self._failed_for(name, error.reason)
         except Exception as error:

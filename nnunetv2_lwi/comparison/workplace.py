@@ -62,6 +62,11 @@ class Workplace:
         return self.folder / "lock"
 
     @property
+    def origins(self) -> Path:
+        """On which devices and with which versions it was started."""
+        return self.folder / "origins.json"
+
+    @property
     def result(self) -> Path:
         """What was measured; it is there when everything is done."""
         return self.folder / "result.json"

@@ -56,7 +56,7 @@ def write_result(place: Workplace, dice: float, cases: int = 6) -> None:
     """As :func:`nnunetv2_lwi.comparison.execution.execute` writes it: Dice scatters, class two is missing once."""
     random = np.random.default_rng(int(place.training.key, 16) % 2**32)
     result = {"iterations": place.training.iterations, "seconds": 12.34, "pseudo_dice": []}
-    result |= {"device": "a GPU", "versions": {"nnunetv2": "2.8.1"}}
+    result |= {"origins": [{"device": "a GPU", "versions": {"nnunetv2": "2.8.1"}}]}
     if not place.training.is_step1:
         epochs = place.training.settings.seg.epochs
         result["pseudo_dice"] = [dice * (epoch + 1) / epochs for epoch in range(epochs)]

@@ -239,3 +239,26 @@ def test_step1_counts_though_its_folder_is_gone(outcomes, make_places):
             shutil.rmtree(place.folder)
     later = read_outcomes(runs, places)
     assert [o.step1_iterations for o in later] == [o.step1_iterations for o in outcomes] and later[1].step1_iterations == 8
+
+
+def with_test_scores(outcome, files):
+    scores = {case: {"one": {"Dice": 0.5, "HD95": 1.0}, "two": {"Dice": 0.5, "HD95": 1.0}} for case in files}
+    result = {**outcome.result, "scores": {"test": {"plain": scores}}, "scored_files": {"plain": files}}
+    outcome.place.result.write_text(json.dumps(result))
+
+
+def test_test_cases_that_were_corrected_between_the_arms_do_not_count(outcomes, make_places):
+    runs = [outcome.run for outcome in outcomes]
+    for outcome in outcomes:
+        with_test_scores(outcome, {"a": "same", "b": "old" if outcome.run.arm == "random" else "new"})
+    later = read_outcomes(runs, make_places(runs))
+    assert all(set(outcome.scores("test", "plain")) == {"a"} for outcome in later)
+
+
+def test_other_versions_and_devices_are_told(outcomes):
+    assert "Not all trainings" not in write_tables(outcomes, "random", len(outcomes))
+    moved = {"device": "another GPU", "versions": {"nnunetv2": "2.8.1", "torch": "3"}}
+    result = outcomes[1].result
+    outcomes[1] = replace(outcomes[1], result={**result, "origins": [*result["origins"], moved]})
+    text = write_tables(outcomes, "random", len(outcomes))
+    assert "Not all trainings have the same device: see comparison.csv." in text

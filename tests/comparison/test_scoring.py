@@ -58,26 +58,56 @@ def test_only_what_has_no_score_is_left(place):
     """The raw training images are not there, so that the validation cases are scored with mirroring alone."""
     assert list(wanted(place)) == [("validation", "mirrored"), ("test", "plain"), ("test", "mirrored")]
     assert not is_done(place)
-    scores = read_result(place)["scores"]
-    assert list(missing(place, scores)) == [("test", "plain"), ("test", "mirrored")]
-    scores["test"] = {"plain": {"a": {}, "b": {}}, "mirrored": {"a": {}}}
-    assert list(missing(place, scores)) == [("test", "mirrored")]
+    result = read_result(place)
+    assert list(missing(place, result)) == [("test", "plain"), ("test", "mirrored")]
+    result["scores"]["test"] = {"plain": {"a": {}, "b": {}}, "mirrored": {"a": {}}}
+    test = place.source.test_images
+    result["scored_files"] = {how: {case: test.digest(case) for case in "ab"} for how in ("plain", "mirrored")}
+    assert list(missing(place, result)) == [("test", "mirrored")]
 
 
-def test_scoring_what_is_left_keeps_the_rest_of_the_result(place, monkeypatch):
+@pytest.mark.parametrize("file", ["labelsTs/b.nii.gz", "imagesTs/b_0000.nii.gz"])
+def test_a_corrected_test_case_is_scored_again(place, stand_ins, file):
+    execution.execute(place, "cpu")
+    assert is_done(place)
+    (place.source.raw / file).write_bytes(b"corrected")
+    assert [cases for cases, _ in missing(place, read_result(place))] == ["test", "test"]
+    stand_ins.clear()
+    execution.execute(place, "cpu")
+    assert is_done(place) and stand_ins == [("test_plain", "plain"), ("test_mirrored", "mirrored")]
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """For training, predicting and Dice; gives what was predicted."""
     predicted = []
     monkeypatch.setattr(execution, "train", lambda *_: None)
     monkeypatch.setattr(scoring, "make_predictor", lambda *_: "predictor")
     monkeypatch.setattr(scoring, "_predict", lambda predictor, folder, how, labelled: predicted.append((folder.name, how)))
     monkeypatch.setattr(scoring, "read_scores", lambda place, folder, labels: {case: {"new": {}} for case in labels})
+    return predicted
+
+
+def test_scoring_what_is_left_keeps_the_rest_of_the_result(place, stand_ins):
     before = read_result(place)
     execution.execute(place, "cpu")
     after = read_result(place)
-    assert predicted == [("test_plain", "plain"), ("test_mirrored", "mirrored")] and is_done(place)
+    assert stand_ins == [("test_plain", "plain"), ("test_mirrored", "mirrored")] and is_done(place)
     assert after["scores"]["validation"] == before["scores"]["validation"]
     assert set(after["scores"]["test"]["plain"]) == {"a", "b"}
-    assert (after["device"], after["versions"], after["seconds"]) == (
-        before["device"],
-        before["versions"],
-        before["seconds"],
-    )
+    assert (after["origins"], after["seconds"]) == (before["origins"], before["seconds"])
+
+
+def test_nothing_of_an_earlier_prediction_is_left(place, tmp_path):
+    """nnU-Net would score every file of the folder: a case that is a test case no more ends that."""
+    folder = tmp_path / "predictions"
+    folder.mkdir()
+    (folder / "gone.nii.gz").touch()
+    written = []
+
+    class Predictor:
+        def predict_from_files_sequential(self, images, outputs):
+            written.extend(outputs)
+
+    scoring._predict(Predictor(), folder, "plain", place.source.test_images)
+    assert not list(folder.iterdir()) and written == [str(folder / "a"), str(folder / "b")]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
+from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2, nnUNetDatasetNumpy
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 
 from nnunetv2_lwi.errors import UserError
@@ -37,6 +37,21 @@ def test_the_users_split_comes_first(source):
     assert source.split(configuration, 0) == (["case_3", "case_1"], ["case_0"])
     with pytest.raises(UserError, match="has 1 folds, 0 to 0"):
         source.split(configuration, 1)
+
+
+def test_the_older_format_which_nnunet_unpacks_in_place_is_refused(source):
+    configuration = source.plans["configurations"]["3d_fullres"]
+    folder = source.preprocessed / configuration["data_identifier"]
+    cases = nnUNetDatasetBlosc2(str(folder))
+    for case in cases.identifiers:
+        image, labels, _, properties = cases.load_case(case)
+        nnUNetDatasetNumpy.save_case(image[:], labels[:], properties, str(folder / case))
+    for path in folder.glob("*.b2nd"):
+        path.unlink()
+    before = sorted(folder.iterdir())
+    with pytest.raises(UserError, match=r"holds \.npz files, .*: run nnUNetv2_preprocess again\."):
+        source.split(configuration, 0)
+    assert sorted(folder.iterdir()) == before
 
 
 def test_test_images_are_those_with_every_channel_and_a_label(source, tmp_path):

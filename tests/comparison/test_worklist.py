@@ -222,3 +222,16 @@ def test_what_another_process_could_not_score_is_scored_here(runs, places, monke
     work, lines = make_list(runs, places, lambda place: (done.append(place), write_result(place, 0.5)))
     work.run()
     assert done == [unscored] and "scoring" in lines[0]
+
+
+def test_what_another_scores_anew_is_not_fought_over(runs, places):
+    """Two machines with other test cases each would find the other's scores wanting, for ever."""
+    done = []
+
+    def execute(place):
+        done.append(place)
+        write_result(place, 0.5)
+        places[0].result.unlink(missing_ok=True) if place is places[1] else None
+
+    make_list(runs, places, execute)[0].run()
+    assert done == places
