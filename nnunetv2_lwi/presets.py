@@ -20,12 +20,12 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 import nnunetv2_lwi
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.overrides import ARCH_KWARGS, Overrides, check_overrides, get_value, parse_override, set_values
+from nnunetv2_lwi.overrides import ARCH_KWARGS, Overrides, check_overrides, get_value, set_values
 from nnunetv2_lwi.settings import LWISettings, as_json
 from nnunetv2_lwi.spacing import ancestry, resampled_shape, same_spacing
 from nnunetv2_lwi.training.preconditions import network_class, resolve_configuration
 
-__all__ = ["NO_PRESET", "Preset", "apply_preset", "list_presets", "load_preset", "parse_override"]
+__all__ = ["NO_PRESET", "Preset", "apply_preset", "list_presets", "load_preset"]
 
 ORIGIN_KEY = "nnunetv2_lwi"
 """Where a plans file of ours says what it was made from."""

@@ -113,7 +113,7 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
         raise UserError("-f all leaves no validation case that was not trained on: name a fold by its number.")
     configuration = changed_configuration(arguments, target)
     pool, val_cases = source.split(configuration, arguments.fold)
-    arms, variants = parse_arms(arguments.arms.split(",")), parse_sweeps(arguments.sweep)
+    arms, variants = parse_arms([name.strip() for name in arguments.arms.split(",")]), parse_sweeps(arguments.sweep)
     require_effect(variants, arms, arguments.share)
     return Design(
         configuration,
@@ -180,11 +180,18 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
 
     from nnunetv2_lwi.training.preconditions import require_device
 
-    require_device(torch.device(arguments.device))
+    if not (arguments.list or arguments.report):
+        require_device(torch.device(arguments.device))
     if find_spec("monai") is None:
         raise UserError("compare takes HD95 from MONAI: pip install 'nnunetv2_lwi[hybrids]'")
     if not (source.preprocessed / "gt_segmentations").is_dir():
         raise UserError(f"There is no {source.preprocessed / 'gt_segmentations'}: run nnUNetv2_preprocess again.")
+    labels = [
+        source.preprocessed / "gt_segmentations" / f"{case}{source.file_ending}" for case in runs[0].training.val_cases
+    ]
+    missing = [path for path in labels if not path.is_file()]
+    if missing:
+        raise UserError(f"There is no {missing[0]}, a validation case's label: run nnUNetv2_preprocess again.")
     output = arguments.output.absolute()
     if output.exists() and not output.is_dir():
         raise UserError(f"-o {output} is a file: name a folder.")
@@ -199,19 +206,19 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
 
 
 def check_starts(target: Target, runs: Sequence[Run]) -> None:
-    """Try each arm's step 1, and look at the weights that are given.
+    """Try each arm's networks, and look at the weights that are given.
 
     Raises:
         UserError: step 1's losses or step 2's outputs are not as they must be, or weights do not fit.
     """
     from nnunetv2_lwi.handover import shortened
     from nnunetv2_lwi.training.suitability import check_weights
-    from nnunetv2_lwi.training.trial import try_plan
+    from nnunetv2_lwi.training.trial import try_plan, try_step2
 
     for one in {one.label: one for one in runs}.values():
         plans = {**target.plans, "configurations": {target.configuration: one.training.configuration}}
-        if one.training.after is not None:
-            try_plan(plans, target.configuration, target.dataset_json)
+        trial = try_step2 if one.training.after is None else try_plan
+        trial(plans, target.configuration, target.dataset_json)
         if one.training.weights is not None:
             problems = check_weights(one.training.weights, plans, target.configuration, target.dataset_json)
             if problems:

@@ -22,6 +22,7 @@ from nnunetv2_lwi.cli.commands import (
     stock_command,
 )
 from nnunetv2_lwi.cli.demo_plans import CONFIGURATION, DEMO_PLANS, NNUNET_PLANS, demo_plans
+from nnunetv2_lwi.disk import require_writable
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 
@@ -132,7 +133,7 @@ def run(arguments: argparse.Namespace) -> None:
         check_dataset(dataset)
     check_output(output, dataset, arguments.overwrite)
     name = "Dataset001_Phantom" if dataset is None else dataset.name
-    demo = Demo(output, name, arguments.device or default_device())
+    demo = Demo(output, name, usable_device(arguments.device))
     prepare(demo, dataset)
     print_setting(demo)
     for number, stage in enumerate(stages(demo), start=1):
@@ -155,6 +156,8 @@ def check_dataset(dataset: Path) -> None:
         raise UserError(f"{dataset} is not named as nnU-Net needs it: call the folder Dataset, three digits, _, a name.")
     try:
         ending = json.loads((dataset / "dataset.json").read_text(encoding="utf-8"))["file_ending"]
+        if not isinstance(ending, str):
+            raise TypeError(f"file_ending is {ending!r}")
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{dataset / 'dataset.json'} is missing, no JSON, or has no file_ending ({error!r}).") from error
     for folder in ("imagesTr", "labelsTr"):
@@ -168,8 +171,9 @@ def check_output(output: Path, dataset: Path | None, overwrite: bool) -> None:
     """Whether a demo may write there.
 
     Raises:
-        UserError: the folder lies in the data set, is an earlier demo's, or holds something else.
+        UserError: the folder lies in the data set, is an earlier demo's, holds something else, or cannot be written to.
     """
+    require_writable(output, "give another --output")
     if dataset is not None and output.resolve().is_relative_to(dataset.resolve()):
         raise UserError(f"{output} lies in the data set, which is only read: give another --output.")
     if dataset is not None and dataset.resolve().is_relative_to(output.resolve()):
@@ -187,11 +191,19 @@ def count_files(folder: Path, ending: str) -> int:
     return sum(path.name.endswith(ending) for path in folder.iterdir()) if folder.is_dir() else 0
 
 
-def default_device() -> str:
-    """CUDA where there is a GPU."""
+def usable_device(given: str | None) -> str:
+    """The device that was asked for; else CUDA where there is a GPU.
+
+    Raises:
+        UserError: this machine does not have it.
+    """
     import torch
 
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    from nnunetv2_lwi.training.preconditions import require_device
+
+    device = given or ("cuda" if torch.cuda.is_available() else "cpu")
+    require_device(torch.device(device))
+    return device
 
 
 def prepare(demo: Demo, dataset: Path | None) -> None:
@@ -276,7 +288,7 @@ def predict_command(demo: Demo) -> list[str]:
 def evaluate_command(demo: Demo) -> list[str]:
     """``nnUNetv2_evaluate_folder`` on the predictions."""
     files = ["-djfile", str(demo.preprocessed / "dataset.json"), "-pfile", str(demo.preprocessed / f"{DEMO_PLANS}.json")]
-    return stock_command("nnUNetv2_evaluate_folder", demo.raw / "labelsTs", demo.predictions, *files)
+    return stock_command("nnUNetv2_evaluate_folder", demo.raw / "labelsTs", demo.predictions, *files, "--chill")
 
 
 def write_demo_plans(demo: Demo) -> None:

@@ -6,6 +6,7 @@ import argparse
 import json
 from pathlib import Path
 
+from nnunetv2_lwi.cli.target import find_dataset
 from nnunetv2_lwi.disk import write_whole
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.published_splits import SPLITS, match_cases
@@ -46,14 +47,11 @@ def preprocessed_folder(dataset: str) -> Path:
         UserError: there is none.
     """
     from nnunetv2.paths import nnUNet_preprocessed
-    from nnunetv2.utilities.dataset_name_id_conversion import maybe_convert_to_dataset_name
 
     if not nnUNet_preprocessed.is_set():
         raise UserError("The environment variable nnUNet_preprocessed is not set: set it to nnU-Net's folder of that name.")
-    try:
-        folder = Path(str(nnUNet_preprocessed)) / str(maybe_convert_to_dataset_name(dataset))
-    except (RuntimeError, ValueError) as error:
-        raise UserError(f"Data set {dataset} cannot be found: {str(error).splitlines()[0]}") from error
+    preprocessed = Path(str(nnUNet_preprocessed))
+    folder = preprocessed / find_dataset(dataset, [preprocessed])
     if not folder.is_dir():
         raise UserError(f"There is no {folder}: run nnUNetv2_plan_and_preprocess -d {dataset}.")
     return folder

@@ -78,7 +78,7 @@ def find_target(dataset: str, plans_name: str, configuration: str, fold: int | s
         if not variable.is_set():
             raise UserError(f"The environment variable {name} is not set: set it to nnU-Net's folder of that name.")
     folders = [Path(str(folder)) for folder in (nnUNet_preprocessed, nnUNet_raw, nnUNet_results) if folder.is_set()]
-    dataset_name = _dataset_name(dataset, folders)
+    dataset_name = find_dataset(dataset, folders)
     folder = folders[0] / dataset_name
     plans_file = folder / f"{plans_name}.json"
     plans = read_json(plans_file, f"run nnUNetv2_plan_and_preprocess -d {dataset}, or name other plans with -p")
@@ -86,8 +86,12 @@ def find_target(dataset: str, plans_name: str, configuration: str, fold: int | s
     return Target(dataset_name, plans_name, configuration, fold, plans, dataset_json, plans_file)
 
 
-def _dataset_name(dataset: str, folders: list[Path]) -> str:
-    """DatasetXXX_Name for a name or an id."""
+def find_dataset(dataset: str, folders: list[Path]) -> str:
+    """DatasetXXX_Name for a name or an id.
+
+    Raises:
+        UserError: the id is that of no folder, or of several.
+    """
     if not dataset.isdecimal():
         return dataset
     prefix = f"Dataset{int(dataset):03d}_"

@@ -22,7 +22,6 @@ from nnunetv2_lwi.settings import LWISettings, as_json
 
 STEP1_SHARE = 0.16
 """Of the baseline's epochs: 800 of 5000 in the paper's Table VII."""
-BUDGETS = ("equal", "added")
 
 
 @dataclass(frozen=True)

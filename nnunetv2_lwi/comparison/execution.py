@@ -28,17 +28,21 @@ PR_SET_PDEATHSIG = 1
 def execute(place: Workplace, device: str) -> None:
     """Run what is left of a training, score what is left of a step 2, and write ``result.json``, whole or not at all.
 
+    Where scoring fails, what was scored until then is kept.
+
     Raises:
-        UserError: nnU-Net's command failed.
+        UserError: nnU-Net's command failed, or cases could not be scored.
     """
     train(place, device)
     result = read_result(place) or describe_training(place) | {"origins": read_origins(place)}
-    if not place.training.is_step1:
-        started = time.monotonic()
-        result |= score(place, device, result)
-        result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)
     remove_spare_checkpoints(place)
-    write_whole(place.result, json.dumps(result, indent=1) + "\n")
+    try:
+        if not place.training.is_step1:
+            started = time.monotonic()
+            score(place, device, result)
+            result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)
+    finally:
+        write_whole(place.result, json.dumps(result, indent=1) + "\n")
 
 
 def train(place: Workplace, device: str) -> None:

@@ -54,11 +54,14 @@ def draw_cases(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
         gain = arm.values(cases, how, "Dice", AVERAGE) - reference.values(cases, how, "Dice", AVERAGE)
         names = sorted(arm.scores(cases, how) or {})
         order = [int(index) for index in np.argsort(gain) if np.isfinite(gain[index])]
+        if not order:
+            continue
         chosen = {"loss": order[0], "median": order[len(order) // 2], "gain": order[-1]}
         for kind, index in chosen.items():
             path = folder / f"{_file_name(label)}_{count}cases_largest_{kind}.png".replace("largest_median", "median")
             volumes = _read(arm, reference, cases, how, names[index])
-            title = f"{names[index]}, {count} labelled cases, {HOW[how]}: Dice {100 * gain[index]:+.1f} ({path.stem})"
+            runs = f"{count} labelled cases, seed {arm.run.seed}"
+            title = f"{names[index]}, {runs}, {HOW[how]}: Dice {100 * gain[index]:+.1f} ({path.stem})"
             _draw(volumes, (baseline, label), title, path)
             pictures.append(path)
     return pictures
@@ -71,7 +74,7 @@ def _file_name(label: str) -> str:
 def _read(arm: Outcome, baseline: Outcome, cases: str, how: str, case: str) -> CaseVolumes:
     source = arm.place.source
     images = source.test_images if cases == TEST else source.training_images
-    ending = source.dataset_json["file_ending"]
+    ending = source.file_ending
     label = images.labels[case] if images else str(source.preprocessed / "gt_segmentations" / f"{case}{ending}")
     reader = determine_reader_writer_from_dataset_json(source.dataset_json, label, verbose=False)()
     truth, properties = reader.read_seg(label)
@@ -80,6 +83,9 @@ def _read(arm: Outcome, baseline: Outcome, cases: str, how: str, case: str) -> C
         for outcome in (baseline, arm)
     )
     image = reader.read_images(images.images[case])[0][0] if images else np.zeros_like(truth[0])
+    if (ignored := source.label_manager.ignore_label) is not None:
+        for labels in (of_baseline, of_arm, truth[0]):
+            labels[truth[0] == ignored] = 0
     return CaseVolumes(image, truth[0], of_baseline, of_arm, properties["spacing"])
 
 

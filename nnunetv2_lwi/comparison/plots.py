@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
-from nnunetv2_lwi.comparison.tables import HOW, grouped, smoothed
+from nnunetv2_lwi.comparison.tables import HOW, SMOOTHED_EPOCHS, grouped, smoothed
 
 Colour = tuple[float, float, float, float]
 
@@ -71,5 +71,10 @@ def _draw_curves(axes: Axes, outcomes: Sequence[Outcome], count: int, colours: M
         shortest = min(len(dice) for _, dice in curves)
         mean = np.mean([dice[:shortest] for _, dice in curves], axis=0)
         axes.plot(curves[0][0][:shortest], mean, color=colours[label], linewidth=1.8)
-    axes.set(xlabel="iterations, step 1's counted", ylabel="pseudo Dice (%)", title=f"{count} labelled cases", ylim=(0, 100))
+    axes.set(
+        xlabel="iterations, step 1's counted",
+        ylabel=f"pseudo Dice (%), mean over {SMOOTHED_EPOCHS} epochs",
+        title=f"{count} labelled cases",
+        ylim=(0, 100),
+    )
     axes.grid(alpha=0.3)

@@ -75,10 +75,14 @@ class Outcome:
 def average_of_both(
     arm: Outcome, baseline: Outcome, cases: str, mirroring: str, metric: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each, a value per case: the mean over those classes that are defined in both.
+    """Of each, a value per case: the mean over its classes; of HD95, over those that are defined in both.
 
-    HD95 is not defined where a class was missed: without this, an arm would gain by missing what is far off.
+    HD95 is not defined where a class was missed: without this, an arm would gain by missing what is far off. Dice is not
+    defined where a class is in neither truth nor prediction; an arm that invents it has 0 there, and that must count.
     """
+    if metric == "Dice":
+        ours, theirs = (outcome.values(cases, mirroring, metric, AVERAGE) for outcome in (arm, baseline))
+        return ours, theirs
     both = [
         np.stack([outcome.values(cases, mirroring, metric, name) for name in class_names(arm)], axis=-1)
         for outcome in (arm, baseline)
@@ -110,7 +114,7 @@ def read_outcomes(runs: Sequence[Run], places: Sequence[Workplace]) -> list[Outc
     for run in runs:
         place = by_key[run.training.key]
         result, after = read_result(place), run.training.after
-        if result is not None:
+        if result is not None and result["scores"]:
             outcomes.append(Outcome(run, place, result, read_result(by_key[after.key]) if after else None))
     return _with_shared_cases(outcomes)
 

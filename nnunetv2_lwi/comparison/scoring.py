@@ -8,7 +8,6 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from torch import nn
 from nnunetv2_lwi.checkpoint import read_checkpoint
 from nnunetv2_lwi.comparison.source import LabelledImages
 from nnunetv2_lwi.comparison.workplace import Workplace
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.build import build_network
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
@@ -50,7 +50,7 @@ def wanted(place: Workplace) -> dict[Kind, LabelledImages]:
     """
     training, test = place.source.training_images, place.source.test_images
     cases = place.training.val_cases
-    labels = {case: str(place.dataset / "gt_segmentations" / f"{case}{_ending(place)}") for case in cases}
+    labels = {case: str(place.dataset / "gt_segmentations" / f"{case}{place.source.file_ending}") for case in cases}
     found = {(VALIDATION, MIRRORED): LabelledImages({}, labels)}
     if training is not None and set(cases) <= training.images.keys():
         found[VALIDATION, PLAIN] = LabelledImages({case: training.images[case] for case in cases}, labels)
@@ -76,25 +76,33 @@ def _is_scored(kind: Kind, labelled: LabelledImages, result: Mapping[str, Any]) 
     return unchanged and names <= result.get("scores", {}).get(cases, {}).get(how, {}).keys()
 
 
-def score(place: Workplace, device: str, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Every score of a finished step 2; what an earlier call scored is not scored again.
+def score(place: Workplace, device: str, result: dict[str, Any]) -> None:
+    """Add every score of a finished step 2 to its result; what an earlier call scored is not scored again.
 
-    Returns:
-        ``scores``, and in ``scored_files`` digests of the test cases' files, by mirroring and case.
+    Args:
+        result: gets ``scores``, and in ``scored_files`` digests of the test cases' files, by mirroring and case; what was
+            scored before an error stands in it.
+
+    Raises:
+        UserError: a label has not the shape of its image.
     """
-    scores: ScoresByKind = deepcopy(earlier.get("scores", {}))
-    files: dict[str, dict[str, str]] = deepcopy(earlier.get("scored_files", {}))
+    scores: ScoresByKind = result.setdefault("scores", {})
+    files: dict[str, dict[str, str]] = result.setdefault("scored_files", {})
     with place.log.open("a") as log, contextlib.redirect_stdout(log):
-        left = missing(place, earlier)
+        left = missing(place, result)
         predictor = make_predictor(place, device) if any(labelled.images for labelled in left.values()) else None
         for (cases, how), labelled in left.items():
             folder = predictions_folder(place, cases, how)
-            if cases == TEST:
-                files[how] = {case: labelled.digest(case) for case in labelled.labels}
+            digests = {case: labelled.digest(case) for case in labelled.labels} if cases == TEST else {}
             if labelled.images and predictor is not None:
                 _predict(predictor, folder, how, labelled)
-            scores.setdefault(cases, {})[how] = read_scores(place, folder, labelled.labels)
-    return {"scores": scores, "scored_files": files}
+            try:
+                scores.setdefault(cases, {})[how] = read_scores(place, folder, labelled.labels)
+            except ValueError as error:
+                raise UserError(
+                    f"The {cases} cases could not be scored ({error}): does each label have the shape of its image?"
+                ) from error
+            files |= {how: digests} if digests else {}
 
 
 def predictions_folder(place: Workplace, cases: str, mirroring: str) -> Path:
@@ -153,16 +161,16 @@ def read_scores(place: Workplace, folder: Path, labels: Mapping[str, str]) -> Sc
             str(folder),
             str(summary),
             reader,
-            _ending(place),
+            place.source.file_ending,
             [key_to_label_or_region(key) for key in names],
             place.source.label_manager.ignore_label,
             num_processes=1,
         )
     scores: Scores = {}
     for entry in json.loads(summary.read_text(encoding="utf-8"))["metric_per_case"]:
-        case = Path(entry["prediction_file"]).name.removesuffix(_ending(place))
+        case = Path(entry["prediction_file"]).name.removesuffix(place.source.file_ending)
         truth, properties = reader.read_seg(labels[case])
-        prediction, _ = reader.read_seg(str(folder / f"{case}{_ending(place)}"))
+        prediction, _ = reader.read_seg(str(folder / f"{case}{place.source.file_ending}"))
         scores[case] = {
             name: {
                 "Dice": _finite(entry["metrics"][key]["Dice"]),
@@ -200,7 +208,3 @@ def hd95(
 
 def _finite(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(value)
-
-
-def _ending(place: Workplace) -> str:
-    return str(place.source.dataset_json["file_ending"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_lwi.dice import keys_by_name
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover import shortened
 from nnunetv2_lwi.training.split_file import FOLDS, SPLIT_FILE, read_splits, require_cases
 
 NNUNET_SPLIT_SEED = 12345
@@ -82,6 +84,11 @@ class Source:
         return self.preprocessed.name
 
     @property
+    def file_ending(self) -> str:
+        """Of raw images and labels."""
+        return str(self.dataset_json["file_ending"])
+
+    @property
     def label_manager(self) -> LabelManager:
         """nnU-Net's."""
         return PlansManager(self.plans).get_label_manager(self.dataset_json)
@@ -115,6 +122,12 @@ class Source:
             raise UserError(f"-f {fold}: {path} has {len(splits)} folds, 0 to {len(splits) - 1}.")
         train, val = ([str(case) for case in splits[fold][part]] for part in ("train", "val"))
         require_cases(train, val, identifiers, folder)
+        repeated = sorted(case for case, times in Counter([*train, *val]).items() if times > 1)
+        if repeated:
+            raise UserError(
+                f"{path} names {len(repeated)} cases more than once in fold {fold}: {shortened(repeated)}. What "
+                "trains cannot validate; name each case once."
+            )
         return train, val
 
     def fingerprint(self, configuration_name: str, configuration: Mapping[str, Any]) -> Fingerprint:
@@ -145,7 +158,7 @@ class Source:
         """Raw images in imagesTs that have a label in labelsTs, or None if there are none."""
         if self.raw is None:
             return None
-        ending, channels = self.dataset_json["file_ending"], len(self.dataset_json["channel_names"])
+        ending, channels = self.file_ending, len(self.dataset_json["channel_names"])
         labels = {path.name.removesuffix(ending): path for path in sorted((self.raw / "labelsTs").glob(f"*{ending}"))}
         images = {case: [self.raw / "imagesTs" / f"{case}_{c:04d}{ending}" for c in range(channels)] for case in labels}
         complete = [case for case in labels if all(path.is_file() for path in images[case])]

@@ -140,11 +140,13 @@ def grouped(outcomes: Sequence[Outcome]) -> dict[tuple[int, str], list[Outcome]]
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:
-    """Mean ± standard deviation; of a single value, the value."""
-    if not values or np.isnan(values).all():
+    """Mean ± standard deviation, of a single value the value; how many there are where some are not defined."""
+    defined = [value for value in values if np.isfinite(value)]
+    if not defined:
         return ""
-    mean = f"{np.nanmean(values):.{digits}f}"
-    return mean if len(values) == 1 else f"{mean} ± {np.nanstd(values, ddof=1):.{digits}f}"
+    mean = f"{np.mean(defined):.{digits}f}"
+    text = mean if len(defined) == 1 else f"{mean} ± {np.std(defined, ddof=1):.{digits}f}"
+    return text if len(defined) == len(values) else f"{text} ({len(defined)} of {len(values)} seeds)"
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:

@@ -373,7 +373,10 @@ class LWITrainer(nnUNetTrainer):
             self.initialize()
         problems = self.misfits(checkpoint)
         if problems:
-            raise UserError(f"{name} does not fit the network and settings of this plan: {shortened(problems)}.")
+            raise UserError(
+                f"{name} does not fit the network and settings of this plan: {shortened(problems)}. Undo the change, "
+                f"or move {self.output_folder} away and begin anew."
+            )
         return name, checkpoint
 
     def _require_own(self, name: str, checkpoint: dict[str, Any]) -> None:

@@ -279,9 +279,10 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.generator.set_state(state["transformation"])
 
     def misfits(self, checkpoint: dict[str, Any]) -> list[str]:
-        """With the order heads, which depend on B and the levels that carry one."""
+        """With the order heads, which depend on B and the levels that carry one, and step 1's settings."""
         theirs, ours = checkpoint[LWI_KEY]["order_heads"], self.pretext_network.order_heads
-        return [f"order_heads.{problem}" for problem in misfits(theirs, ours)] + super().misfits(checkpoint)
+        problems = [f"order_heads.{problem}" for problem in misfits(theirs, ours)] + super().misfits(checkpoint)
+        return problems or self.changes_since(checkpoint[LWI_KEY])
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         super()._restore(checkpoint)

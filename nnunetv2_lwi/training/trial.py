@@ -15,6 +15,7 @@ from nnunetv2_lwi.loss import PretextLoss
 from nnunetv2_lwi.pretext_network import PretextNetwork
 from nnunetv2_lwi.probe import run_on_shapes
 from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.training.augmentation import require_augmentable
 from nnunetv2_lwi.training.build import (
     build_network,
     build_pretext_network,
@@ -34,6 +35,7 @@ def try_plan(plans: dict[str, Any], configuration: str, dataset_json: dict[str, 
             what its loss takes, or step 1's weights do not fit step 2.
     """
     resolved = resolve_configuration(plans, configuration)
+    require_augmentable(resolved.patch_size)
     settings = LWISettings.from_configuration(resolved.configuration)
     name = network_class(resolved).__name__
     channels = count_channels(plans, resolved, dataset_json)
@@ -46,9 +48,29 @@ def try_plan(plans: dict[str, Any], configuration: str, dataset_json: dict[str, 
     broken = [key for key, value in losses.items() if not isfinite(value)]
     if broken:
         raise UserError(f"{name} gives no finite {', '.join(broken)} on noise: its architecture in this plan cannot train.")
+    _refuse(problem, name)
+    return {**losses, "slabs": pretext.slabs}
+
+
+def try_step2(plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
+    """What :func:`try_plan` tries of a training without step 1.
+
+    Raises:
+        UserError: network or patch are not possible, or the outputs are not what step 2's loss takes.
+    """
+    resolved = resolve_configuration(plans, configuration)
+    require_augmentable(resolved.patch_size)
+    channels = count_channels(plans, resolved, dataset_json)
+    classes = label_manager(plans, dataset_json).num_segmentation_heads
+    with telling_what_cannot_be_built(resolved):
+        network, outputs = _run_step2(resolved, channels, classes)
+        problem = _misfit_of_outputs(network, outputs, resolved, classes)
+    _refuse(problem, network_class(resolved).__name__)
+
+
+def _refuse(problem: str | None, name: str) -> None:
     if problem is not None:
         raise UserError(f"{name} does not fit step 2 as this plan has it: {problem}.")
-    return {**losses, "slabs": pretext.slabs}
 
 
 @torch.no_grad()

@@ -252,3 +252,14 @@ for name in ("checkpoint_latest.pth", "checkpoint_best.pth"):
     def _(world: World, name: str = name) -> Act:
         world.place(STEP1, name=name)
         return world.train(Seg)
+
+
+for kind, changes, shown in (
+    ("masking", {"masking": {"ratio": 0.7}}, "lwi.masking.ratio: 0.4, here 0.7"),
+    ("rate", {"init": {"epochs": 1, "lr": 0.5}}, "lwi.init.lr: 0.01, here 0.5"),
+    ("seed", {"seed": 7}, "lwi.seed: "),
+):
+
+    @row("--c of step 1 after one of its settings was changed", shown, case=kind)
+    def _(world: World, changes: Any = changes) -> Act:
+        return world.resume(world.place(STEP1, name="checkpoint_latest.pth"), Init, **changes)

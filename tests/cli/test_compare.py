@@ -23,7 +23,10 @@ from tests.tiny_dataset import NAME
 
 @pytest.fixture
 def output(dataset, tmp_path) -> Path:
-    (dataset.preprocessed / NAME / "gt_segmentations").mkdir()
+    labels = dataset.preprocessed / NAME / "gt_segmentations"
+    labels.mkdir()
+    for number in range(5):
+        (labels / f"case_{number}{dataset.dataset_json['file_ending']}").touch()
     return tmp_path / "comparison"
 
 
@@ -51,6 +54,9 @@ def compare(output: Path, *more: str) -> None:
         (["-f", "all"], "-f all leaves no validation case"),
         (["-f", "7"], "0 to 4"),
         (["-c", "2d"], "2D"),
+        (["--arms", "random", "--set", "patch_size=[9,16,16]"], "does not accept a batch of shape"),
+        (["--arms", "random", "--set", "architecture.network_class_name=foo.Bar"], "foo.Bar"),
+        (["--arms", "random", "--set", "patch_size=[2,16,16]"], "too thin"),
         (["-p", "other"], "There is no"),
         (["-d", "998"], "Data set 998"),
     ],
@@ -76,6 +82,25 @@ def test_step1_on_top_is_as_long_as_the_plan_says(output, capsys):
     compare(output, "--budget", "added", "--set", "lwi.init.epochs=9", "--arms", "lwi", "--seeds", "1", "--list")
     each = 2
     assert f"step 1 of lwi, 4 cases, seed 0, {9 * each} iterations" in capsys.readouterr().out
+
+
+def test_a_validation_label_that_is_gone_is_told(output, dataset):
+    labels = dataset.preprocessed / NAME / "gt_segmentations"
+    for path in labels.iterdir():
+        path.unlink()
+    with pytest.raises(
+        UserError, match=r"There is no .*case_\d.*, a validation case's label: run nnUNetv2_preprocess again"
+    ):
+        compare(output)
+    assert not output.exists()
+
+
+def test_a_list_and_a_report_need_no_gpu(output, capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    main(["compare", "-d", "999", "-o", str(output), "--arms", "random, lwi", "--seeds", "1", "--list"])
+    assert "2 runs, 3 trainings" in capsys.readouterr().out
+    with pytest.raises(UserError, match="CUDA"):
+        main(["compare", "-d", "999", "-o", str(output)])
 
 
 def test_a_folder_of_something_else_stays_as_it_is(output):

@@ -147,6 +147,23 @@ def test_an_earlier_demo_is_refused_without_overwrite(output, commands):
     assert files_below(output) == [output / MARKER] and not commands
 
 
+def test_a_device_that_is_not_there_is_told_before_an_earlier_demo_is_removed(output, commands, monkeypatch):
+    output.mkdir()
+    (output / demo_module.MARKER).touch()
+    (output / "predictions").mkdir()
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(UserError, match="CUDA"):
+        start(output, "--overwrite", "-device", "cuda")
+    assert (output / "predictions").is_dir() and not commands
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path, commands):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"Nothing can be written to .*give another --output"):
+        start(tmp_path / "file" / "demo")
+    assert not commands
+
+
 @pytest.mark.parametrize("more", [[], ["--overwrite"]])
 def test_a_folder_that_no_demo_made_is_never_touched(output, commands, more):
     output.mkdir()

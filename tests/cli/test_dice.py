@@ -79,5 +79,5 @@ def test_a_file_that_cannot_be_read_is_told(folder, summary, content, message):
 
 
 def test_a_data_set_that_does_not_exist_is_told(folder, summary):
-    with pytest.raises(UserError, match="Data set 99 cannot be found"):
+    with pytest.raises(UserError, match="Data set 99 should be one folder Dataset099_NAME"):
         main(["dice", str(summary), "-d", "99"])

@@ -101,7 +101,7 @@ def test_identifiers_without_trailing_digits_are_left_out():
 
 
 def test_a_data_set_that_does_not_exist_is_told(folder):
-    with pytest.raises(UserError, match="Data set 99 cannot be found"):
+    with pytest.raises(UserError, match="Data set 99 should be one folder Dataset099_NAME"):
         main(["splits", "-d", "99", "--which", "btcv"])
     with pytest.raises(UserError, match="run nnUNetv2_plan_and_preprocess"):
         main(["splits", "-d", "Dataset099_None", "--which", "btcv"])

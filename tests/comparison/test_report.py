@@ -18,7 +18,7 @@ from nnunetv2_lwi.cli.compare import write_report
 from nnunetv2_lwi.comparison import pictures
 from nnunetv2_lwi.comparison.plots import draw_comparison, plot_comparison
 from nnunetv2_lwi.comparison.results import read_outcomes, scored, write_csv
-from nnunetv2_lwi.comparison.tables import iterations_to_reach, smoothed, write_tables
+from nnunetv2_lwi.comparison.tables import iterations_to_reach, smoothed, spread, write_tables
 from tests.comparison.conftest import EPOCHS, write_result
 
 DICE = {"random": 0.6, "lwi": 0.7, "lwi_all": 0.5}
@@ -262,3 +262,25 @@ def test_other_versions_and_devices_are_told(outcomes):
     outcomes[1] = replace(outcomes[1], result={**result, "origins": [*result["origins"], moved]})
     text = write_tables(outcomes, "random", len(outcomes))
     assert "Not all trainings have the same device: see comparison.csv." in text
+
+
+def test_an_arm_that_invents_a_class_loses_dice(outcomes):
+    """Truth and baseline do not have the class: its Dice is not defined there, and 0 for the arm."""
+    theirs = [changed(o, dice=lambda case, name: 0.8 if name == "one" else None) for o in of(outcomes, "random")]
+    ours = [changed(o, dice=lambda case, name: 0.8 if name == "one" else 0.0) for o in of(outcomes, "lwi")]
+    text = write_tables([*theirs, *ours], "random", 4)
+    assert row(text, "Dice, 6 validation cases, with mirroring", 2, "lwi")[-1].startswith("-40.00 ")
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ([3.0, 5.0], "4.00 ± 1.41"),
+        ([3.0], "3.00"),
+        ([3.0, 5.0, np.nan], "4.00 ± 1.41 (2 of 3 seeds)"),
+        ([3.0, np.nan], "3.00 (1 of 2 seeds)"),
+        ([np.nan, np.nan], ""),
+    ],
+)
+def test_a_seed_without_a_value_is_told(values, text):
+    assert spread(values) == text

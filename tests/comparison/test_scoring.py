@@ -10,6 +10,7 @@ import pytest
 from nnunetv2_lwi.comparison import execution, scoring
 from nnunetv2_lwi.comparison.results import is_done, read_result
 from nnunetv2_lwi.comparison.scoring import hd95, missing, wanted
+from nnunetv2_lwi.errors import UserError
 from tests.comparison.conftest import write_result
 
 
@@ -111,3 +112,20 @@ def test_nothing_of_an_earlier_prediction_is_left(place, tmp_path):
 
     scoring._predict(Predictor(), folder, "plain", place.source.test_images)
     assert not list(folder.iterdir()) and written == [str(folder / "a"), str(folder / "b")]
+
+
+def test_what_was_scored_before_an_error_is_kept(place, stand_ins, monkeypatch):
+    """A label that is one voxel narrower than its image, say."""
+
+    def read_scores(place, folder, labels):
+        if folder.name == "test_mirrored":
+            raise ValueError("operands could not be broadcast together")
+        return {case: {"new": {}} for case in labels}
+
+    monkeypatch.setattr(scoring, "read_scores", read_scores)
+    with pytest.raises(
+        UserError, match=r"The test cases could not be scored \(operands .*\): does each label have the shape"
+    ):
+        execution.execute(place, "cpu")
+    assert set(read_result(place)["scores"]["test"]) == {"plain"}
+    assert list(missing(place, read_result(place))) == [("test", "mirrored")]

@@ -39,6 +39,15 @@ def test_the_users_split_comes_first(source):
         source.split(configuration, 1)
 
 
+@pytest.mark.parametrize(
+    "split", [{"train": ["case_1", "case_2"], "val": ["case_1"]}, {"train": ["case_1", "case_1"], "val": ["case_0"]}]
+)
+def test_a_case_that_is_named_twice_is_refused(source, split):
+    (source.preprocessed / "splits_final.json").write_text(json.dumps([split]))
+    with pytest.raises(UserError, match=r"names 1 cases more than once in fold 0: case_1\. .*name each case once"):
+        source.split(source.plans["configurations"]["3d_fullres"], 0)
+
+
 def test_the_older_format_which_nnunet_unpacks_in_place_is_refused(source):
     configuration = source.plans["configurations"]["3d_fullres"]
     folder = source.preprocessed / configuration["data_identifier"]
