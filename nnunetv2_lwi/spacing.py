@@ -31,6 +31,21 @@ def spacing_problem(plans: Mapping[str, Any], configuration_name: str) -> str | 
     return None
 
 
+def borrowed_data_problem(plans: Mapping[str, Any], configuration_name: str, source: Mapping[str, Any]) -> str | None:
+    """What is wrong with the data that a configuration names, if they are those of the plans that it was made from.
+
+    Args:
+        source: the content of those plans.
+    """
+    own = resolve(plans, configuration_name)
+    of_source = {name: resolve(source, name) for name in source["configurations"]}
+    owners = {name: one for name, one in of_source.items() if one.get("data_identifier") == own.get("data_identifier")}
+    if not owners or any(same_spacing(own.get("spacing", ()), one.get("spacing", ())) for one in owners.values()):
+        return None
+    spacings = " and ".join(f"{list(one['spacing'])} ({name})" for name, one in owners.items())
+    return f"data_identifier = {own['data_identifier']} names data whose spacing is {spacings}, here {list(own['spacing'])}"
+
+
 def same_spacing(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether two spacings agree along every axis."""
     return len(one) == len(other) and all(isclose(a, b, rel_tol=1e-5) for a, b in zip(one, other, strict=True))

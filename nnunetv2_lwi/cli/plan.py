@@ -56,6 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise UserError("Name a data set with -d and a preset with --preset; nnUNetv2_lwi plan --list shows the presets.")
     from nnunetv2_lwi.overrides import parse_overrides
     from nnunetv2_lwi.presets import apply_preset, configuration_name, load_preset
+    from nnunetv2_lwi.spacing import borrowed_data_problem
     from nnunetv2_lwi.training.trial import try_plan
 
     preset = load_preset(arguments.preset)
@@ -67,6 +68,9 @@ def run(arguments: argparse.Namespace) -> None:
     path = free_path(target, new_name, arguments.overwrite)
     plans = apply_preset(target.plans, preset, parent, new_name, overrides, segmentation_heads(target))
     configuration = configuration_name(preset, parent)
+    problem = borrowed_data_problem(plans, configuration, target.plans)
+    if problem is not None:
+        raise UserError(f"--set {problem}: leave data_identifier out and preprocess anew, or keep the spacing.")
     losses = try_plan(plans, configuration, target.dataset_json)
     write_plans(plans, path)
     print_outcome(path, configuration, losses)

@@ -83,6 +83,13 @@ def test_a_baseline_can_name_the_data_of_the_plans_that_it_is_compared_with(fold
     assert random["lwi"]["seg"] == learned["lwi"]["seg"] | {"start": "random"}
 
 
+def test_data_of_another_spacing_cannot_be_borrowed(folder):
+    before = sorted(folder.iterdir())
+    with pytest.raises(UserError, match=r"names data whose spacing is .*\[2\.0, 1\.0, 1\.0\] \(3d_fullres\)"):
+        plan("--preset", "none", "--set", "spacing=[1,1,1]", "--set", "data_identifier=nnUNetPlans_3d_fullres")
+    assert sorted(folder.iterdir()) == before
+
+
 def test_none_adds_only_the_lwi_block(dataset, folder, capsys):
     plan("--preset", "none", "--set", "lwi.seg.start=random")
     plans = load_json(str(folder / "nnUNetPlans_lwi.json"))
