@@ -17,13 +17,17 @@ export nnUNet_raw := $(CURDIR)/.work/nnUNet_raw
 export nnUNet_preprocessed := $(CURDIR)/.work/nnUNet_preprocessed
 export nnUNet_results := $(CURDIR)/.work/nnUNet_results
 unexport nnUNet_extTrainer
-# A real data set (nnU-Net's raw format, with imagesTs and labelsTs) for the end-to-end test, where one lies beside the checkout.
-TEST_DATASET ?= $(abspath $(firstword $(wildcard ../shared/data/Dataset*)))
+# A real data set (nnU-Net's raw format, with imagesTs and labelsTs) for the end-to-end test; without one a generated one serves.
+TEST_DATASET ?=
 export NNUNETV2_LWI_TEST_DATASET := $(TEST_DATASET)
 unexport nnUNet_wandb_enabled
 unexport PYTHONPATH
 
-.PHONY: install demo test lint types fast end-to-end test-all test-matrix soak bench clean
+# As many processes of pytest; the tests of a module, which may go on from each other, stay in one.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadscope
+
+.PHONY: install demo test lint types tests test-all test-matrix soak bench clean
 
 install: $(INSTALLED)
 
@@ -38,20 +42,18 @@ demo: install
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo --no-cache
 
 types: install
 	$(BIN)/mypy
 
-fast: install
-	$(BIN)/pytest -q -m "not slow and not soak" --ignore=tests/end_to_end
+tests: install
+	$(PYTEST) -m "not slow and not soak"
 
-end-to-end: install
-	$(BIN)/pytest -q -m "not slow and not soak" tests/end_to_end
-
-test: lint types fast end-to-end
+test: lint types tests
 
 test-all: lint types
-	$(BIN)/pytest -q -m "not soak"
+	$(PYTEST) -m "not soak"
 
 test-matrix:
 	.ci/matrix

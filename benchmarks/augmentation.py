@@ -12,9 +12,9 @@ from benchmarks.loading import CALLS, one_thread, training_loader
 from benchmarks.measure import Comparison, Findings, compare
 from benchmarks.plans import Plan, own_plan
 from benchmarks.trainers import make_trainer
-from nnunetv2_lwi.training.augmentation import without_benchmarks
-from nnunetv2_lwi.training.device_loader import augment
-from nnunetv2_lwi.training.device_transforms import on_device
+from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
+from nnunetv2_lwi.training.loading.device_loader import augment
+from nnunetv2_lwi.training.loading.device_transforms import on_device
 
 
 def compare_augmentation(device: torch.device) -> Findings:

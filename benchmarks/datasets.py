@@ -7,8 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_lwi.cli.commands import nnunet_environment, stock_command
-from nnunetv2_lwi.phantom import Shape, write_phantom
+from nnunetv2_lwi.datasets.phantom import Shape, write_phantom
+from nnunetv2_lwi.nnunet.commands import nnunet_environment, stock_command
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from benchmarks.datasets import LARGE
 from benchmarks.measure import Comparison, Findings, take_turns, wait_for
 from benchmarks.plans import Plan, own_plan
 from benchmarks.trainers import CANDIDATES, make_trainer, trainers_for
-from nnunetv2_lwi.training.device_loader import host_loader
-from nnunetv2_lwi.training.loader_workers import end_workers
+from nnunetv2_lwi.training.loading.device_loader import host_loader
+from nnunetv2_lwi.training.loading.workers import end_workers
 
 SECONDS = 8.0
 GOAL = 2.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import torch
@@ -70,10 +70,6 @@ class Comparison:
         spreads = Spread.of(values), Spread.of(others), ratio
         return cls(name, candidate, baseline, unit, *spreads, goal, more_is_better)
 
-    def as_json(self) -> dict[str, object]:
-        """Plain values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class Table:
@@ -82,10 +78,6 @@ class Table:
     title: str
     header: tuple[str, ...]
     rows: list[tuple[str, ...]]
-
-    def as_json(self) -> dict[str, object]:
-        """Plain values."""
-        return asdict(self)
 
 
 @dataclass

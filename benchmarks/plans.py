@@ -9,9 +9,11 @@ import torch
 
 from benchmarks.datasets import LARGE, SMALL, PhantomDataset, prepare
 from nnunetv2_lwi.cli.plan import segmentation_heads
-from nnunetv2_lwi.cli.target import read_target
-from nnunetv2_lwi.overrides import Overrides
-from nnunetv2_lwi.presets import NO_PRESET, apply_preset, configuration_name, load_preset
+from nnunetv2_lwi.nnunet.inheritance import resolve
+from nnunetv2_lwi.nnunet.target import read_target
+from nnunetv2_lwi.planning.application import apply_preset, configuration_name
+from nnunetv2_lwi.planning.overrides import Overrides
+from nnunetv2_lwi.planning.presets import NO_PRESET, load_preset
 
 CPU_PATCHES: dict[str, list[int]] = {
     "unetr_small": [32, 48, 32],
@@ -37,8 +39,7 @@ class Plan:
     @property
     def resolved(self) -> dict[str, Any]:
         """The configuration with what it inherits."""
-        configuration: dict[str, Any] = self.plans["configurations"][self.configuration]
-        return {**self.plans["configurations"].get(configuration.get("inherits_from"), {}), **configuration}
+        return resolve(self.plans, self.configuration)
 
     def __str__(self) -> str:
         patch = "x".join(map(str, self.resolved["patch_size"]))

@@ -13,7 +13,7 @@ from nnunetv2.training.nnUNetTrainer.variants.network_architecture.nnUNetTrainer
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from benchmarks.plans import Plan
-from nnunetv2_lwi.training.build import supports_deep_supervision
+from nnunetv2_lwi.networks.build import supports_deep_supervision
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Comparison, Findings, Table, compare
-from nnunetv2_lwi.settings import MaskingSettings
+from nnunetv2_lwi.method.transformation import Transformation
+from nnunetv2_lwi.planning.settings import MaskingSettings
 from nnunetv2_lwi.training.randomness import make_generator
-from nnunetv2_lwi.transformation import Transformation
 
 CANDIDATE, BASELINE = "shuffle and mask", "copy"
 SAMPLES = 2

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+from uuid import uuid4
 
 from nnunetv2_lwi.errors import UserError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PARTIAL = ".tmp"
+"""Ends the name of a file that is being written."""
 
 WRITE_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 """No space, quota used up, file too large, read-only: errors that only writing meets."""
@@ -56,14 +67,64 @@ def require_locks(folder: Path, instead: str) -> None:
             raise UserError(f"The file system of {there} has no file locks ({error.strerror}): {instead}.") from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file so that at any moment, even if the power fails, the old one or the new one is whole."""
-    partial = path.with_suffix(f"{path.suffix}.partial")
-    with partial.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
+@contextmanager
+def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A file to write to, which takes the place of ``path`` at the end of the block, or is removed where the block fails.
+
+    At any moment, even if the power fails, the old file or the new one is whole. It is written beside ``path`` under a name
+    of its own, with the rights that the umask leaves.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{uuid4().hex}{PARTIAL}")
+    try:
+        with partial.open("xb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+def remove_partial(folder: str | os.PathLike[str], name: str) -> None:
+    """Remove what a killed :func:`written_whole` left in a folder of files whose name fits the pattern."""
+    for partial in Path(folder).glob(f".{name}.*{PARTIAL}"):
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file whole, in UTF-8."""
+    with written_whole(path) as file:
+        file.write(text.encode())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file whole, as nnU-Net formats its own."""
+    write_text(path, json.dumps(content, indent=4) + "\n")
+
+
+def write_picture(path: Path, figure: Figure, dpi: int) -> None:
+    """Write a figure as PNG whole."""
+    with written_whole(path) as file:
+        figure.savefig(file, format="png", dpi=dpi)
+
+
+def read_json(path: Path, remedy: str) -> dict[str, Any]:
+    """The object in a JSON file.
+
+    Raises:
+        UserError: there is no such file, or it holds something else; ``remedy`` says what to do.
+    """
+    if not path.is_file():
+        raise UserError(f"There is no {path}: {remedy}.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error}): correct it, or {remedy}.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} does not hold a JSON object: correct it, or {remedy}.")
+    return content
 
 
 def disk_error_behind(error: BaseException | None) -> OSError | None:

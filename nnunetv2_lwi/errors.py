@@ -25,3 +25,9 @@ class UserError(SystemExit):
     def reason(self) -> str:
         """The text without the prefix, for a line that has others."""
         return self.message.removeprefix(PREFIX)
+
+
+def shortened(names: list[str], most: int = 4) -> str:
+    """A list in words, cut after a few entries."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from nnunetv2_lwi.cli.main import parse
-from nnunetv2_lwi.overrides import parse_overrides
-from nnunetv2_lwi.presets import load_preset
+from nnunetv2_lwi.planning.overrides import parse_overrides
+from nnunetv2_lwi.planning.presets import load_preset
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from nnunetv2_lwi.loss import PretextLoss
-from nnunetv2_lwi.phantom import draw_case
-from nnunetv2_lwi.pretext_network import PretextNetwork
-from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.datasets.phantom import draw_case
+from nnunetv2_lwi.method.loss import PretextLoss
+from nnunetv2_lwi.method.pretext_network import PretextNetwork
+from nnunetv2_lwi.method.transformation import Transformation
+from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.randomness import make_generator
-from nnunetv2_lwi.transformation import Transformation
 from tests.networks_for_tests import build_unet
 
 PATCH = (32, 32, 32)

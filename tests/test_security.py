@@ -24,7 +24,7 @@ RUNS_WHAT_IT_READS = {
     "eval", "exec", "compile", "__import__", "pickle.load", "pickle.loads", "pickle.Unpickler", "load_pickle", "joblib.load",
     "dill.load", "dill.loads", "torch.jit.load", "torch.hub.load", "yaml.load", "shelve.open", "marshal.loads",
 }  # fmt: skip
-IMPORTS_BY_NAME = {"pydoc.locate": {"preconditions.py"}, "importlib.import_module": {"main.py"}}
+IMPORTS_BY_NAME = {"pydoc.locate": {"configuration.py"}, "importlib.import_module": {"main.py"}}
 """The network that the plan names; our own subcommands."""
 
 

@@ -1,7 +1,6 @@
 """Both trainers, where nnU-Net looks for them by name."""
 
-from nnunetv2_lwi.training.lookup import look_up
+from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
+from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 
-
-def __getattr__(name: str) -> type:
-    return look_up(name)
+__all__ = ["nnUNetTrainerLWIInit", "nnUNetTrainerLWISeg"]

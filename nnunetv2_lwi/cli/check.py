@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
+from nnunetv2_lwi.nnunet.target import Target, parse_fold, read_target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def check_for(checkpoint: Path, target: Target) -> None:
     Raises:
         UserError: the checkpoint does not fit the target.
     """
-    from nnunetv2_lwi.training.suitability import check_step1
+    from nnunetv2_lwi.handover.suitability import check_step1
 
     train_cases, val_cases = read_split(target)
     step1, verdict = check_step1(checkpoint, target.plans, target.configuration, target.dataset_json, train_cases, val_cases)
@@ -51,11 +51,9 @@ def read_split(target: Target) -> tuple[list[str], list[str]]:
     Raises:
         UserError: the split file is none.
     """
-    from nnunetv2.paths import nnUNet_preprocessed
+    from nnunetv2_lwi.nnunet.split_file import read_splits
 
-    from nnunetv2_lwi.training.split_file import read_splits
-
-    splits = read_splits(Path(str(nnUNet_preprocessed)) / target.dataset_name)
+    splits = read_splits(target.plans_file.parent)
     if not isinstance(target.fold, int) or target.fold >= len(splits):
         return [], []
     return splits[target.fold]["train"], splits[target.fold]["val"]

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunetv2_lwi.cli.options import add_set_option
-from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
-from nnunetv2_lwi.disk import require_locks, require_writable
+from nnunetv2_lwi.disk import require_locks, require_writable, write_text
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.folders import folder_if_set
+from nnunetv2_lwi.nnunet.target import Target, parse_fold, read_target
 
 if TYPE_CHECKING:
     from nnunetv2_lwi.comparison.arms import Arm
@@ -81,13 +82,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 def make_source(target: Target) -> Source:
     """The user's folders."""
-    from nnunetv2.paths import nnUNet_preprocessed, nnUNet_raw
-
     from nnunetv2_lwi.comparison.source import Source
 
-    raw = Path(str(nnUNet_raw)) / target.dataset_name if nnUNet_raw.is_set() else None
+    raw = folder_if_set("nnUNet_raw")
+    raw = raw / target.dataset_name if raw is not None else None
     return Source(
-        Path(str(nnUNet_preprocessed)).absolute() / target.dataset_name,
+        target.plans_file.parent.absolute(),
         raw.absolute() if raw is not None and raw.is_dir() else None,
         target.plans,
         target.dataset_json,
@@ -146,13 +146,15 @@ def changed_configuration(arguments: argparse.Namespace, target: Target) -> dict
     Raises:
         UserError: the configuration cannot be used, its data are missing, or a value is not possible.
     """
-    from nnunetv2_lwi.overrides import parse_overrides
-    from nnunetv2_lwi.presets import DATA_KEYS, override_values
-    from nnunetv2_lwi.spacing import resolve
-    from nnunetv2_lwi.training.preconditions import require_preprocessed, resolve_configuration
+    from nnunetv2_lwi.nnunet.folders import require_preprocessed
+    from nnunetv2_lwi.nnunet.inheritance import resolve
+    from nnunetv2_lwi.planning.application import DATA_KEYS, override_values
+    from nnunetv2_lwi.planning.configuration import resolve_configuration
+    from nnunetv2_lwi.planning.overrides import parse_overrides
 
     name, plans = target.configuration, target.plans
-    require_preprocessed(target.dataset_name, resolve_configuration(plans, name), target.plans_name, name)
+    resolved = resolve_configuration(plans, name)
+    require_preprocessed(target.dataset_name, resolved.data_identifier, target.plans_name, name)
     overrides = parse_overrides(arguments.overrides)
     if "lwi.init.epochs" in overrides and (arguments.budget == "equal" or arguments.share is not None):
         raise UserError(
@@ -178,7 +180,7 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
     """
     import torch
 
-    from nnunetv2_lwi.training.preconditions import require_device
+    from nnunetv2_lwi.training.devices import require_device
 
     if not (arguments.list or arguments.report):
         require_device(torch.device(arguments.device))
@@ -211,14 +213,13 @@ def check_starts(target: Target, runs: Sequence[Run]) -> None:
     Raises:
         UserError: step 1's losses or step 2's outputs are not as they must be, or weights do not fit.
     """
-    from nnunetv2_lwi.handover import shortened
-    from nnunetv2_lwi.training.suitability import check_weights
-    from nnunetv2_lwi.training.trial import try_plan, try_step2
+    from nnunetv2_lwi.errors import shortened
+    from nnunetv2_lwi.handover.suitability import check_weights
+    from nnunetv2_lwi.training.trial import try_plan
 
     for one in {one.label: one for one in runs}.values():
         plans = {**target.plans, "configurations": {target.configuration: one.training.configuration}}
-        trial = try_step2 if one.training.after is None else try_plan
-        trial(plans, target.configuration, target.dataset_json)
+        try_plan(plans, target.configuration, target.dataset_json, with_step1=one.training.after is not None)
         if one.training.weights is not None:
             problems = check_weights(one.training.weights, plans, target.configuration, target.dataset_json)
             if problems:
@@ -284,7 +285,7 @@ def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace])
     with FileLock(folder / "report.lock"):
         write_csv(outcomes, folder / "comparison.csv")
         text = write_tables(outcomes, runs[0].arm, len(runs))
-        (folder / "comparison.md").write_text(text, encoding="utf-8")
+        write_text(folder / "comparison.md", text)
         draw_comparison(outcomes, folder / "comparison.png")
         pictures = draw_cases(outcomes, folder / "cases")
     print(text)

@@ -6,8 +6,9 @@ import argparse
 import re
 from pathlib import Path
 
+from nnunetv2_lwi.datasets.published_splits import SPLITS, number_of
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.published_splits import SPLITS, number_of
+from nnunetv2_lwi.nnunet.folders import folder_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: the target cannot be written, or the download is not BTCV's; nothing was written then.
     """
-    from nnunetv2_lwi.btcv import check_volumes, find_download, write_dataset
+    from nnunetv2_lwi.datasets.btcv import check_volumes, find_download, write_dataset
 
     target = free_target(arguments.dataset_id, arguments.name, arguments.overwrite)
     download = find_download(arguments.folder)
@@ -49,18 +50,16 @@ def free_target(dataset_id: int, name: str, overwrite: bool) -> Path:
     Raises:
         UserError: nnUNet_raw is not set, or id or name is not possible or taken.
     """
-    from nnunetv2.paths import nnUNet_raw
     from nnunetv2.utilities.dataset_name_id_conversion import find_candidate_datasets
 
-    from nnunetv2_lwi.btcv import is_conversion
+    from nnunetv2_lwi.datasets.btcv import is_conversion
 
-    if not nnUNet_raw.is_set():
-        raise UserError("The environment variable nnUNet_raw is not set: set it to nnU-Net's folder of that name.")
+    raw = folder_of("nnUNet_raw")
     if not 1 <= dataset_id <= 999:
         raise UserError(f"-d {dataset_id}: a data set id is a whole number from 1 to 999.")
     if not re.fullmatch(r"[\w.-]+", name) or "__" in name:
         raise UserError(f"--name {name}: data sets are named with letters, digits, '.', '-' and '_', and without '__'.")
-    target = Path(str(nnUNet_raw)) / f"Dataset{dataset_id:03d}_{name}"
+    target = raw / f"Dataset{dataset_id:03d}_{name}"
     others = sorted(set(map(str, find_candidate_datasets(dataset_id))) - {target.name})
     if others:
         raise UserError(f"-d {dataset_id} is the id of {', '.join(others)} already: give another one.")

@@ -6,10 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_lwi.cli.splits import preprocessed_folder
-from nnunetv2_lwi.cli.target import read_json
+from nnunetv2_lwi.datasets.published_splits import SPLITS
+from nnunetv2_lwi.disk import read_json
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.published_splits import SPLITS
+from nnunetv2_lwi.nnunet.folders import preprocessed_folder
 
 NEVER_SCORED = ("background", "ignore")
 
@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: data set, file or label does not exist, or they do not belong together.
     """
-    from nnunetv2_lwi.dice import make_row, markdown_table, notes
+    from nnunetv2_lwi.datasets.dice import make_row, markdown_table, notes
 
     folder = preprocessed_folder(arguments.dataset)
     dataset_json = read_json(folder / "dataset.json", f"run nnUNetv2_plan_and_preprocess -d {arguments.dataset}")

@@ -9,21 +9,20 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunetv2_lwi.cli.commands import shell_line
 from nnunetv2_lwi.cli.options import add_set_option
-from nnunetv2_lwi.cli.target import Target, read_target
-from nnunetv2_lwi.disk import write_whole
+from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.nnunet.commands import shell_line
+from nnunetv2_lwi.nnunet.target import Target, read_target
+from nnunetv2_lwi.planning.settings import LWISettings
 
 if TYPE_CHECKING:
-    from nnunetv2_lwi.presets import Preset
+    from nnunetv2_lwi.planning.presets import Preset
 
 SOURCE_WIDTH = 60
-PARAMETERS_NOTE = (
-    "Parameters are counted for 1 channel and the classes of the published data set (Synapse, BTCV 14; lung 2; small ones\n"
-    "3; with background), and at 96x96x96 where the patch is the plan's."
-)
+COLUMNS = ("preset", "network", "patch", "spacing (mm)", "batch", "optimiser, step 1 / step 2", "source")
+OF_THE_PLAN = "the plan's"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,9 +53,10 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if arguments.dataset is None or arguments.preset is None:
         raise UserError("Name a data set with -d and a preset with --preset; nnUNetv2_lwi plan --list shows the presets.")
-    from nnunetv2_lwi.overrides import parse_overrides
-    from nnunetv2_lwi.presets import apply_preset, configuration_name, load_preset
-    from nnunetv2_lwi.spacing import borrowed_data_problem
+    from nnunetv2_lwi.planning.application import apply_preset, configuration_name
+    from nnunetv2_lwi.planning.overrides import parse_overrides
+    from nnunetv2_lwi.planning.presets import load_preset
+    from nnunetv2_lwi.planning.spacing import borrowed_data_problem
     from nnunetv2_lwi.training.trial import try_plan
 
     preset = load_preset(arguments.preset)
@@ -72,14 +72,14 @@ def run(arguments: argparse.Namespace) -> None:
     if problem is not None:
         raise UserError(f"--set {problem}: leave data_identifier out and preprocess anew, or keep the spacing.")
     losses = try_plan(plans, configuration, target.dataset_json)
-    write_plans(plans, path)
+    write_json(path, plans)
     print_outcome(path, configuration, losses)
     print_next_commands(target, plans, configuration)
 
 
 def segmentation_heads(target: Target) -> int:
     """How many outputs step 2's network has."""
-    from nnunetv2_lwi.training.preconditions import label_manager
+    from nnunetv2_lwi.planning.configuration import label_manager
 
     return int(label_manager(target.plans, target.dataset_json).num_segmentation_heads)
 
@@ -90,11 +90,9 @@ def free_path(target: Target, new_name: str, overwrite: bool) -> Path:
     Raises:
         UserError: the name is not possible, or taken.
     """
-    from nnunetv2.paths import nnUNet_preprocessed
-
     if not re.fullmatch(r"[\w.-]+", new_name) or "__" in new_name:
         raise UserError(f"-o {new_name}: plans are named with letters, digits, '.', '-' and '_', and without '__'.")
-    path = Path(str(nnUNet_preprocessed)) / target.dataset_name / f"{new_name}.json"
+    path = target.plans_file.with_name(f"{new_name}.json")
     if new_name == target.plans_name:
         raise UserError(f"-o {new_name} would overwrite the plans that it starts from: name other ones.")
     if path.exists():
@@ -107,17 +105,12 @@ def free_path(target: Target, new_name: str, overwrite: bool) -> Path:
 
 def written_by_us(path: Path) -> bool:
     """Whether a plans file says that this command made it."""
-    from nnunetv2_lwi.presets import ORIGIN_KEY
+    from nnunetv2_lwi.planning.application import ORIGIN_KEY
 
     try:
         return ORIGIN_KEY in json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, TypeError):
         return False
-
-
-def write_plans(plans: dict[str, Any], path: Path) -> None:
-    """Write whole or not at all, formatted as nnU-Net does."""
-    write_whole(path, json.dumps(plans, indent=4) + "\n")
 
 
 def print_outcome(path: Path, configuration: str, losses: dict[str, float]) -> None:
@@ -128,7 +121,7 @@ def print_outcome(path: Path, configuration: str, losses: dict[str, float]) -> N
 
 def print_next_commands(target: Target, plans: dict[str, Any], configuration: str) -> None:
     """From the new plans to predictions; preprocessing only where the data differ from the parent's."""
-    from nnunetv2_lwi.spacing import resolve
+    from nnunetv2_lwi.nnunet.inheritance import resolve
 
     name, dataset = plans["plans_name"], target.dataset_name
     identifier = resolve(plans, configuration)["data_identifier"]
@@ -146,34 +139,27 @@ def print_next_commands(target: Target, plans: dict[str, Any], configuration: st
 
 
 def print_presets() -> None:
-    """A table of the presets; parameters are counted, not looked up."""
-    from nnunetv2_lwi.presets import list_presets
+    """A table of the presets, from their files alone."""
+    from nnunetv2_lwi.planning.presets import list_presets
 
-    rows = [("preset", "network", "patch", "parameters", "source"), *map(table_row, list_presets())]
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    rows = [COLUMNS, *map(table_row, list_presets())]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS) - 1)]
     for row in rows:
         start = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
-        first, *more = textwrap.wrap(row[4], SOURCE_WIDTH)
+        first, *more = textwrap.wrap(row[-1], SOURCE_WIDTH)
         print(f"{start}  {first}")
         for line in more:
             print(" " * (len(start) + 2) + line)
-    print(PARAMETERS_NOTE)
 
 
-def table_row(preset: Preset) -> tuple[str, str, str, str, str]:
-    """Name, network, patch, parameters and source of a preset."""
+def table_row(preset: Preset) -> tuple[str, ...]:
+    """What a preset sets, by :data:`COLUMNS`; where it says nothing the plan's own holds."""
     configuration = preset.configuration
     network = configuration["architecture"]["network_class_name"].rpartition(".")[2]
-    patch = "x".join(map(str, configuration["patch_size"])) if "patch_size" in configuration else "the plan's"
-    return preset.name, network, patch, parameters_of(preset), preset.source
-
-
-def parameters_of(preset: Preset) -> str:
-    """How many weights the network of a preset has, or what it takes to count them."""
-    from nnunetv2_lwi.presets import example_configuration
-    from nnunetv2_lwi.training.trial import count_parameters
-
-    missing = preset.missing_packages()
-    if missing:
-        return f"needs {', '.join(missing)}"
-    return f"{count_parameters(example_configuration(preset), preset.example['channels'], preset.example['classes']):,}"
+    edges = (["x".join(map(str, configuration[key]))] if key in configuration else [] for key in ("patch_size", "spacing"))
+    patch, spacing = ("".join(edge) or OF_THE_PLAN for edge in edges)
+    batch = str(configuration.get("batch_size", OF_THE_PLAN))
+    steps = LWISettings.from_configuration(configuration)
+    optimizers = " / ".join(f"{step.optimizer} {step.lr:g}" for step in (steps.init, steps.seg))
+    missing = [f"needs {package}" for package in preset.missing_packages()]
+    return preset.name, network, patch, spacing, batch, optimizers, "; ".join([preset.source, *missing])

@@ -6,10 +6,10 @@ import argparse
 import json
 from pathlib import Path
 
-from nnunetv2_lwi.cli.target import find_dataset
-from nnunetv2_lwi.disk import write_whole
+from nnunetv2_lwi.datasets.published_splits import SPLITS, match_cases
+from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.published_splits import SPLITS, match_cases
+from nnunetv2_lwi.nnunet.folders import folder_if_set, preprocessed_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,29 +32,12 @@ def run(arguments: argparse.Namespace) -> None:
     split = SPLITS[arguments.which]
     identifiers = case_identifiers(folder)
     cases = match_cases(identifiers, split)
-    write_whole(path, json.dumps([cases], indent=4) + "\n")
+    write_json(path, [cases])
     train, val = (len(cases[part]) for part in ("train", "val"))
     print(f"Wrote {path}: fold 0, {train} training and {val} validation cases. {split.source}.")
     left = len(identifiers) - train - val
     if left:
         print(f"{left} cases of the data set are in neither.")
-
-
-def preprocessed_folder(dataset: str) -> Path:
-    """The data set's folder in nnUNet_preprocessed.
-
-    Raises:
-        UserError: there is none.
-    """
-    from nnunetv2.paths import nnUNet_preprocessed
-
-    if not nnUNet_preprocessed.is_set():
-        raise UserError("The environment variable nnUNet_preprocessed is not set: set it to nnU-Net's folder of that name.")
-    preprocessed = Path(str(nnUNet_preprocessed))
-    folder = preprocessed / find_dataset(dataset, [preprocessed])
-    if not folder.is_dir():
-        raise UserError(f"There is no {folder}: run nnUNetv2_plan_and_preprocess -d {dataset}.")
-    return folder
 
 
 def case_identifiers(folder: Path) -> list[str]:
@@ -63,11 +46,9 @@ def case_identifiers(folder: Path) -> list[str]:
     Raises:
         UserError: neither can be found.
     """
-    from nnunetv2.paths import nnUNet_raw
-
     ending = json.loads((folder / "dataset.json").read_text(encoding="utf-8"))["file_ending"]
-    folders = [folder / "gt_segmentations"]
-    folders += [Path(str(nnUNet_raw)) / folder.name / "labelsTr"] if nnUNet_raw.is_set() else []
+    raw = folder_if_set("nnUNet_raw")
+    folders = [folder / "gt_segmentations", *([] if raw is None else [raw / folder.name / "labelsTr"])]
     for labels in folders:
         names = [path.name.removesuffix(ending) for path in labels.glob(f"*{ending}")] if labels.is_dir() else []
         if names:

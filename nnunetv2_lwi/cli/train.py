@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_lwi.cli.check import check_for
-from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_command, what_is_left
-from nnunetv2_lwi.cli.target import Target, parse_fold, read_target
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.nnunet.commands import nnunet_environment, shell_line, stock_command, what_is_left
+from nnunetv2_lwi.nnunet.target import Target, parse_fold, read_target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,8 +58,8 @@ def require_unchanged(target: Target, step1: Path | None) -> None:
     Raises:
         UserError: there is one.
     """
-    from nnunetv2_lwi.checkpoint import IN_ORDER_OF_RESUMING
-    from nnunetv2_lwi.training.suitability import changes_since, read_step2
+    from nnunetv2_lwi.handover.checkpoint import IN_ORDER_OF_RESUMING
+    from nnunetv2_lwi.handover.suitability import changes_since, read_step2
 
     folder = target.output_folder(STEP2_TRAINER)
     checkpoint = next((folder / name for name in IN_ORDER_OF_RESUMING if (folder / name).is_file()), None)
@@ -84,8 +84,8 @@ def _began_from(step1: Path, start: Mapping[str, Any]) -> bool:
 
 def needs_step1(target: Target) -> bool:
     """Whether step 2 starts from step 1; the plan may say that it starts random."""
-    from nnunetv2_lwi.settings import LWISettings
-    from nnunetv2_lwi.training.preconditions import resolve_configuration
+    from nnunetv2_lwi.planning.configuration import resolve_configuration
+    from nnunetv2_lwi.planning.settings import LWISettings
 
     settings = LWISettings.from_configuration(resolve_configuration(target.plans, target.configuration).configuration)
     if settings.seg.start == "random":

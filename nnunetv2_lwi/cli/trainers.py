@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nnunetv2_lwi.cli.commands import trainers_folder
+from nnunetv2_lwi.nnunet.commands import trainers_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from nnunetv2_lwi.comparison.sweep import HAND_OVER, Variant, is_of_step2
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.settings import INITIALIZATIONS
+from nnunetv2_lwi.planning.settings import INITIALIZATIONS
 
 ALL_IMAGES = "_all"
 """At the end of an arm's name: step 1 sees every training image, labelled or not."""

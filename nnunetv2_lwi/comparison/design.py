@@ -17,8 +17,8 @@ from nnunetv2_lwi.comparison.subsets import draw_subset
 from nnunetv2_lwi.comparison.sweep import Variant, describe, of_step2
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
-from nnunetv2_lwi.overrides import set_values
-from nnunetv2_lwi.settings import LWISettings, as_json
+from nnunetv2_lwi.planning.overrides import set_values
+from nnunetv2_lwi.planning.settings import LWISettings, as_json
 
 STEP1_SHARE = 0.16
 """Of the baseline's epochs: 800 of 5000 in the paper's Table VII."""

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import signal
 import subprocess
 import sys
 import time
 from typing import Any
 
-from nnunetv2_lwi.checkpoint import read_checkpoint
-from nnunetv2_lwi.cli.commands import nnunet_environment, shell_line, stock_command, what_is_left
 from nnunetv2_lwi.comparison.origin import note_origin, read_origins
 from nnunetv2_lwi.comparison.results import read_result
 from nnunetv2_lwi.comparison.scoring import score
 from nnunetv2_lwi.comparison.source import digest_of_file
 from nnunetv2_lwi.comparison.workplace import FOLD, Workplace
-from nnunetv2_lwi.disk import write_whole
+from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover.checkpoint import read_checkpoint
+from nnunetv2_lwi.nnunet.commands import nnunet_environment, shell_line, stock_command, what_is_left
 
 LINES_OF_A_FAILURE = 3
 PR_SET_PDEATHSIG = 1
@@ -42,7 +41,7 @@ def execute(place: Workplace, device: str) -> None:
             score(place, device, result)
             result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)
     finally:
-        write_whole(place.result, json.dumps(result, indent=1) + "\n")
+        write_json(place.result, result)
 
 
 def train(place: Workplace, device: str) -> None:

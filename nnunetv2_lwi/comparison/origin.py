@@ -10,8 +10,8 @@ from typing import Any
 import torch
 
 from nnunetv2_lwi.comparison.workplace import Workplace
-from nnunetv2_lwi.disk import write_whole
-from nnunetv2_lwi.training.provenance import read_versions
+from nnunetv2_lwi.disk import write_json
+from nnunetv2_lwi.handover.provenance import read_versions
 
 
 def note_origin(place: Workplace, device: str) -> None:
@@ -19,7 +19,7 @@ def note_origin(place: Workplace, device: str) -> None:
     here = {"device": device_name(device), "versions": read_versions()}
     noted = read_origins(place)
     if here not in noted:
-        write_whole(place.origins, json.dumps([*noted, here], indent=1) + "\n")
+        write_json(place.origins, [*noted, here])
 
 
 def read_origins(place: Workplace) -> list[dict[str, Any]]:

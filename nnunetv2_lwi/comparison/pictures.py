@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
 from nnunetv2_lwi.comparison.scoring import TEST, predictions_folder
 from nnunetv2_lwi.comparison.tables import HOW, grouped, pair_by_seed
+from nnunetv2_lwi.disk import write_picture
 
 FALSE_POSITIVE, FALSE_NEGATIVE = (1.0, 0.15, 0.15, 1.0), (0.2, 0.75, 1.0, 1.0)
 OPACITY = 0.45
@@ -115,7 +116,7 @@ def _draw(volumes: CaseVolumes, names: tuple[str, str], title: str, path: Path) 
         fontsize="small",
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
+    write_picture(path, figure, dpi=90)
 
 
 def _overlay(axes: Axes, colours: NDArray[np.float64], aspect: float) -> None:

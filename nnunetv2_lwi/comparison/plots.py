@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
 from nnunetv2_lwi.comparison.tables import HOW, SMOOTHED_EPOCHS, grouped, smoothed
+from nnunetv2_lwi.disk import write_picture
 
 Colour = tuple[float, float, float, float]
 
@@ -20,7 +21,7 @@ def draw_comparison(outcomes: Sequence[Outcome], path: Path) -> None:
     """Write the picture; nothing if no run is finished."""
     kinds = scored(outcomes)
     if kinds:
-        plot_comparison(outcomes, kinds[0]).savefig(path, dpi=110)
+        write_picture(path, plot_comparison(outcomes, kinds[0]), dpi=110)
 
 
 def plot_comparison(outcomes: Sequence[Outcome], kind: tuple[str, str]) -> Figure:

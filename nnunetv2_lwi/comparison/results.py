@@ -19,8 +19,8 @@ from nnunetv2_lwi.comparison.origin import by_name
 from nnunetv2_lwi.comparison.scoring import PLAIN, TEST, Kind, Scores, ScoresByKind, missing
 from nnunetv2_lwi.comparison.statistics import mean_of_defined
 from nnunetv2_lwi.comparison.workplace import Workplace
-from nnunetv2_lwi.disk import write_whole
-from nnunetv2_lwi.settings import flatten
+from nnunetv2_lwi.disk import write_text
+from nnunetv2_lwi.planning.settings import flatten
 
 METRICS = ("Dice", "HD95")
 AVERAGE = "average"
@@ -168,7 +168,7 @@ def write_csv(outcomes: Sequence[Outcome], path: Path) -> None:
     writer = csv.DictWriter(text, columns)
     writer.writeheader()
     writer.writerows(rows)
-    write_whole(path, text.getvalue())
+    write_text(path, text.getvalue())
 
 
 def _step1_seconds(outcome: Outcome) -> float | str:

@@ -24,11 +24,11 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 from torch import nn
 
-from nnunetv2_lwi.checkpoint import read_checkpoint
 from nnunetv2_lwi.comparison.source import LabelledImages
 from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.training.build import build_network
+from nnunetv2_lwi.handover.checkpoint import read_checkpoint
+from nnunetv2_lwi.networks.build import build_network
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
 """By case, by class name: Dice (0 to 1) and HD95 (mm); None where a class is in neither, or HD95 not defined."""

@@ -19,10 +19,9 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
-from nnunetv2_lwi.dice import keys_by_name
-from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import shortened
-from nnunetv2_lwi.training.split_file import FOLDS, SPLIT_FILE, read_splits, require_cases
+from nnunetv2_lwi.datasets.dice import keys_by_name
+from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.nnunet.split_file import FOLDS, SPLIT_FILE, read_splits, require_cases
 
 NNUNET_SPLIT_SEED = 12345
 OF_DATASET_JSON = ("channel_names", "labels", "regions_class_order", "file_ending")

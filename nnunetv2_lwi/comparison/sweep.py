@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.settings import LWISettings, as_json, flatten
+from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
 
 Variant = dict[str, Any]
 """Values by dotted key of the ``lwi`` block."""

@@ -17,6 +17,7 @@ from nnunetv2_lwi.comparison.results import (
     undefined_distances,
 )
 from nnunetv2_lwi.comparison.statistics import CONFIDENCE, RESAMPLES, mean_of_defined, paired_difference
+from nnunetv2_lwi.markdown import table
 
 HOW = {"plain": "without mirroring", "mirrored": "with mirroring"}
 CASES_ONLY = "cases only"
@@ -86,7 +87,7 @@ def score_table(outcomes: Sequence[Outcome], baseline: str, cases: str, how: str
         rows.append([str(count), label, str(len(group)), *map(spread, means.tolist()), difference])
         if metric == "HD95":
             rows[-1].append(spread([undefined_distances(outcome, cases, how) for outcome in group], digits=1))
-    return table(rows)
+    return table(rows) + "\n"
 
 
 def _difference(
@@ -117,7 +118,7 @@ def speed_table(outcomes: Sequence[Outcome]) -> str:
         needed = [iterations_to_reach(outcome, smoothed(reference.curve()[1])[-1]) for outcome, reference in pairs]
         reached = [value for value in needed if value is not None]
         rows.append([str(count), label, spread(reached, digits=0) if reached else "", f"{len(reached)} of {len(pairs)}"])
-    return table(rows)
+    return table(rows) + "\n"
 
 
 def iterations_to_reach(outcome: Outcome, dice: float) -> int | None:
@@ -147,9 +148,3 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
     mean = f"{np.mean(defined):.{digits}f}"
     text = mean if len(defined) == 1 else f"{mean} ± {np.std(defined, ddof=1):.{digits}f}"
     return text if len(defined) == len(values) else f"{text} ({len(defined)} of {len(values)} seeds)"
-
-
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """In Markdown; the first row is the head."""
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join([lines[0], "|" + "---|" * len(rows[0]), *lines[1:], ""])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from nnunetv2_lwi.comparison.design import Training
 from nnunetv2_lwi.comparison.source import Source
+from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.names import STEP1_TRAINER
 
 LINKED = ("dataset_fingerprint.json", "gt_segmentations")
@@ -83,9 +83,9 @@ class Workplace:
             if (self.source.preprocessed / name).exists():
                 _link(self.dataset / name, self.source.preprocessed / name)
         split = [{"train": self.training.train_cases, "val": self.training.val_cases}]
-        _write(self.dataset / "splits_final.json", split)
-        _write(self.dataset / "dataset.json", self.source.dataset_json)
-        _write(self.dataset / f"{self.plans_name}.json", self.plans())
+        write_json(self.dataset / "splits_final.json", split)
+        write_json(self.dataset / "dataset.json", self.source.dataset_json)
+        write_json(self.dataset / f"{self.plans_name}.json", self.plans())
         if self.training.after is not None:
             model = self._model(self.training.after)
             ours = self.folder / "nnUNet_results" / self.source.name / model.name
@@ -107,7 +107,3 @@ def _link(path: Path, target: Path) -> None:
         path.unlink()
     if not path.is_symlink():
         path.symlink_to(target)
-
-
-def _write(path: Path, content: Any) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

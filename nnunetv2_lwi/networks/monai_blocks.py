@@ -9,8 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nnunetv2_lwi.errors import UserError
-
 RESIDUAL_3D: dict[str, Any] = {
     "spatial_dims": 3,
     "kernel_size": 3,
@@ -21,9 +19,11 @@ RESIDUAL_3D: dict[str, Any] = {
 
 
 def require_monai(network: str) -> None:
-    """Stop with what to install if MONAI is missing."""
+    """Raises:
+    ImportError: MONAI is missing; says what to install.
+    """
     if find_spec("monai") is None:
-        raise UserError(f"{network} is made of MONAI's blocks: pip install 'nnunetv2_lwi[hybrids]'")
+        raise ImportError(f"{network} is made of MONAI's blocks: pip install 'nnunetv2_lwi[hybrids]'")
 
 
 def skip_block(in_features: int, out_features: int) -> nn.Module:

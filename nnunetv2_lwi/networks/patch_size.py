@@ -7,8 +7,6 @@ from math import floor
 
 from torch import Tensor
 
-from nnunetv2_lwi.errors import UserError
-
 Size = tuple[int, int, int]
 
 
@@ -20,13 +18,16 @@ def check_patch_size(network: str, patch_size: Sequence[int], stride: Sequence[i
         patch_size: (D, H, W), depth first, as nnU-Net's plans have it.
         stride: total stride of the deepest features along each axis.
         fewest_tokens: how many positions the deepest features need (2 for instance normalisation).
+
+    Raises:
+        ValueError: they are not.
     """
     if len(patch_size) != 3:
-        raise UserError(f"{network} takes a patch of three edges (depth, height, width), got {list(patch_size)}.")
+        raise ValueError(f"{network} takes a patch of three edges (depth, height, width), got {list(patch_size)}.")
     nearest = nearest_patch_size(patch_size, stride, fewest_tokens)
     if tuple(patch_size) != nearest:
         few = f" and at least {fewest_tokens} of them in all" if fewest_tokens > 1 else ""
-        raise UserError(
+        raise ValueError(
             f"{network} needs a patch whose edges are multiples of {list(stride)}{few}, "
             f"got {list(patch_size)}. The nearest size that works is {list(nearest)}."
         )
@@ -43,7 +44,7 @@ def nearest_patch_size(patch_size: Sequence[int], stride: Sequence[int], fewest_
 def check_input_size(network: str, x: Tensor, patch_size: Size) -> None:
     """Stop where a network that has one position embedding a token is given a patch of another size."""
     if tuple(x.shape[2:]) != patch_size:
-        raise UserError(
+        raise ValueError(
             f"{network} was built for patches of {list(patch_size)} but is given {list(x.shape[2:])}: "
             "patch_size in the plan's architecture must equal the configuration's patch_size."
         )

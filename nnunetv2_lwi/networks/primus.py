@@ -9,15 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.networks.patch_size import Size, check_input_size, check_patch_size
-from nnunetv2_lwi.networks.protocol import (
-    Decoder,
-    EncoderDecoder,
-    grid_to_tokens,
-    refuse_deep_supervision,
-    tokens_to_grid,
-)
+from nnunetv2_lwi.networks.protocol import Decoder, EncoderDecoder, grid_to_tokens, refuse_deep_supervision, tokens_to_grid
 
 
 class Primus(EncoderDecoder):
@@ -127,6 +120,6 @@ class PrimusDecoder(Decoder):
 def check_settings(patch_embed_size: Sequence[int], embed_dim: int, eva_numheads: int) -> None:
     """Stop, naming the setting, where the original would stop with an assertion or miss the patch size."""
     if len(patch_embed_size) != 3 or max(patch_embed_size) < 2 or any(log2(p) % 1 for p in patch_embed_size):
-        raise UserError(f"Primus: patch_embed_size must be three powers of 2, not all 1, got {list(patch_embed_size)}.")
+        raise ValueError(f"Primus: patch_embed_size must be three powers of 2, not all 1, got {list(patch_embed_size)}.")
     if embed_dim % (6 * eva_numheads):
-        raise UserError(f"Primus: embed_dim must be a multiple of 6 x eva_numheads ({6 * eva_numheads}), got {embed_dim}.")
+        raise ValueError(f"Primus: embed_dim must be a multiple of 6 x eva_numheads ({6 * eva_numheads}), got {embed_dim}.")

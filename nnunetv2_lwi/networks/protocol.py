@@ -15,8 +15,6 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from nnunetv2_lwi.errors import UserError
-
 
 class EncoderDecoder(nn.Module):
     """A network that is its decoder after its encoder."""
@@ -57,7 +55,7 @@ class Decoder(nn.Module):
 def refuse_deep_supervision(network: str, deep_supervision: bool) -> None:
     """Stop where a network with one output is asked for several: nnU-Net's weights for one scale are 0/0."""
     if deep_supervision:
-        raise UserError(
+        raise ValueError(
             f"{network} has one output and cannot be trained with deep supervision. Use the trainer "
             "nnUNetTrainerLWISeg, which adapts, or nnU-Net's nnUNetTrainerNoDeepSupervision."
         )

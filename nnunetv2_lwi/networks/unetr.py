@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.networks.monai_blocks import RESIDUAL_3D, UpPath, require_monai, skip_block
 from nnunetv2_lwi.networks.patch_size import Size, check_input_size, check_patch_size
 from nnunetv2_lwi.networks.protocol import Decoder, EncoderDecoder, refuse_deep_supervision, tokens_to_grid
@@ -129,7 +128,7 @@ class UNETRDecoder(Decoder):
 def hidden_layers(num_layers: int) -> tuple[int, int, int]:
     """Which blocks' outputs the decoder takes, counted from 0: those at the quarters, 3, 6 and 9 of 12."""
     if num_layers < 3:
-        raise UserError(f"UNETR: num_layers must be at least 3, got {num_layers}.")
+        raise ValueError(f"UNETR: num_layers must be at least 3, got {num_layers}.")
     first, second, third = (num_layers * quarter // 4 for quarter in (1, 2, 3))
     return first, second, third
 

@@ -13,7 +13,6 @@ from math import gcd, prod
 
 from torch import Tensor, nn
 
-from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.networks.epa import EPABlock, EPASettings, ResidualBlock
 from nnunetv2_lwi.networks.patch_size import Size, check_input_size, check_patch_size
 from nnunetv2_lwi.networks.protocol import Decoder, EncoderDecoder
@@ -194,11 +193,11 @@ def check_stages(
     }
     for name, (values, length) in lengths.items():
         if len(values) != length:
-            raise UserError(f"UNETR++: {name} must have {length} entries, got {list(values)}.")
+            raise ValueError(f"UNETR++: {name} must have {length} entries, got {list(values)}.")
     if any(len(stride) != 3 for stride in strides) or set(strides[0]) != {1}:
-        raise UserError(f"UNETR++: strides must be triples, the first [1, 1, 1], got {[list(s) for s in strides]}.")
+        raise ValueError(f"UNETR++: strides must be triples, the first [1, 1, 1], got {[list(s) for s in strides]}.")
     if any(width % num_heads or width % 2 for width in features_per_stage[1:]):
-        raise UserError(
+        raise ValueError(
             f"UNETR++: features_per_stage from the second on must be even and multiples "
             f"of num_heads ({num_heads}), got {list(features_per_stage)}."
         )

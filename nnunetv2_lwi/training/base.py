@@ -1,8 +1,7 @@
-"""What both trainers share: settings read before anything is written, optimisation, checkpoints and resuming."""
+"""What both trainers share: settings read before anything is written, loading, optimisation."""
 
 from __future__ import annotations
 
-import os
 from abc import abstractmethod
 from collections.abc import Callable
 from math import isfinite
@@ -12,57 +11,33 @@ from typing import Any, ClassVar
 
 import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
-from nnunetv2.paths import nnUNet_preprocessed
-from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, autocast, nn
-from torch._dynamo import OptimizedModule
 
-from nnunetv2_lwi.checkpoint import (
-    FORMAT,
-    LWI_KEY,
-    on_cpu,
-    read_checkpoint,
-    remove_partial_checkpoints,
-    require_format,
-    write_checkpoint,
-)
-from nnunetv2_lwi.digest import Digest, differing_keys, make_digest
-from nnunetv2_lwi.disk import WRITE_REFUSALS, require_writable, writing_failed
+from nnunetv2_lwi.disk import WRITE_REFUSALS, writing_failed
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import lacking_keys, misfits, shortened
-from nnunetv2_lwi.names import STEP1_TRAINER, output_folder
-from nnunetv2_lwi.settings import LWISettings, TrainingSettings
-from nnunetv2_lwi.training.augmentation import require_augmentable, without_benchmarks
-from nnunetv2_lwi.training.build import telling_what_cannot_be_built
-from nnunetv2_lwi.training.cpu_threads import stay_on_own_cores
-from nnunetv2_lwi.training.device_loader import DeviceLoader, host_loader
-from nnunetv2_lwi.training.device_transforms import NoDeviceForm, on_device
+from nnunetv2_lwi.handover.suitability import require_fitting
+from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
+from nnunetv2_lwi.networks.dry_run import on_shapes
+from nnunetv2_lwi.nnunet.command_line import given_weights
+from nnunetv2_lwi.nnunet.private import times_changed
+from nnunetv2_lwi.nnunet.split_file import read_splits, require_cases
+from nnunetv2_lwi.planning.settings import TrainingSettings
+from nnunetv2_lwi.training.devices import stay_on_own_cores
 from nnunetv2_lwi.training.distributed import mean_over_steps
-from nnunetv2_lwi.training.finite_voxels import CheckedDataset, FiniteVoxels
-from nnunetv2_lwi.training.loader_workers import end_workers
-from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer, optimizer_of
-from nnunetv2_lwi.training.preconditions import (
-    count_channels,
-    require_device,
-    require_preprocessed,
-    resolve_configuration,
-)
-from nnunetv2_lwi.training.randomness import get_random_state, seed_all, set_random_state
-from nnunetv2_lwi.training.split_file import read_splits, require_cases, require_fold
-from nnunetv2_lwi.training.stock_command import require_fitting_weights
-
-KEYS_OF_A_CHECKPOINT = {
-    "network_weights", "optimizer_state", "grad_scaler_state", "logging", "_best_ema", "current_epoch",
-    "inference_allowed_mirroring_axes",
-}  # fmt: skip
-
-SECONDS_BETWEEN_CHECKPOINTS = 600.0
-"""``checkpoint_latest`` is written every epoch or this often, whichever is rarer."""
+from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
+from nnunetv2_lwi.training.loading.device_loader import DeviceLoader, host_loader
+from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, on_device
+from nnunetv2_lwi.training.loading.finite_voxels import CheckedDataset, FiniteVoxels
+from nnunetv2_lwi.training.loading.workers import end_workers
+from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
+from nnunetv2_lwi.training.preconditions import require_trainable
+from nnunetv2_lwi.training.randomness import seed_all
+from nnunetv2_lwi.training.resumable import ResumableTrainer
 
 
-class LWITrainer(nnUNetTrainer):
+class LWITrainer(ResumableTrainer):
     """nnU-Net's trainer with the ``lwi`` block of the plan, and with checkpoints that survive a kill.
 
     Raises:
@@ -71,8 +46,6 @@ class LWITrainer(nnUNetTrainer):
 
     step: ClassVar[str]
     """Which training settings of the ``lwi`` block apply: ``init`` or ``seg``."""
-    blocks: ClassVar[dict[str, tuple[str, ...]]] = {"digest": (), "start": ("kind",), "random_state": ()}
-    """What is ours in a checkpoint that a training can go on from, and what must stand in it."""
 
     def __init__(
         self,
@@ -82,21 +55,11 @@ class LWITrainer(nnUNetTrainer):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
-        require_device(device)
+        prepared = require_trainable(self.__class__.__name__, plans, configuration, fold, dataset_json, device)
+        self.lwi, self.digest = prepared.settings, prepared.digest
         if device.type == "cpu":
             stay_on_own_cores()
-        resolved = resolve_configuration(plans, configuration)
-        self.lwi = LWISettings.from_configuration(resolved.configuration)
-        require_augmentable(resolved.patch_size)
-        require_preprocessed(plans["dataset_name"], resolved, plans["plans_name"], configuration)
-        require_fold(Path(str(nnUNet_preprocessed)) / plans["dataset_name"], resolved.data_identifier, fold)
-        trainer = self.__class__.__name__
-        require_writable(output_folder(trainer, plans["dataset_name"], plans["plans_name"], configuration, fold))
-        channels = count_channels(plans, resolved, dataset_json)
-        self.digest: Digest = make_digest(resolved.configuration, channels, self.lwi)
-        with telling_what_cannot_be_built(resolved):
-            network = self.try_network(resolved, channels)
-        require_fitting_weights(network)
+        self._require_network(prepared.configuration, prepared.channels)
 
         super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[arg-type]
         self.num_epochs = self.training_settings.epochs
@@ -110,10 +73,8 @@ class LWITrainer(nnUNetTrainer):
         if self.augments_on_device:
             self.get_training_transforms = self._kept_for_device(self.get_training_transforms)
         self.device_transforms: ComposeTransforms | None = None
-        self.start: dict[str, Any] = {}
-        self.resumed_from: str | None = None
+        self.start = {}
         self._built_versions: dict[str, int] = {}
-        self._resume_random_state: dict[str, Any] | None = None
         self._last_checkpoint_at = monotonic()
         self.finite_voxels = FiniteVoxels([])
         self.train_cases: list[str] = []
@@ -150,15 +111,21 @@ class LWITrainer(nnUNetTrainer):
 
         return make
 
+    def _require_network(self, configuration: ConfigurationManager, channels: int) -> None:
+        """Build the network without memory for its weights and run it on shapes alone, where it can be.
+
+        Raises:
+            UserError: nonsense in the plan, or ``-pretrained_weights`` that do not fit; nothing was written.
+        """
+        with telling_what_cannot_be_built(configuration):
+            network = on_shapes(lambda: self.try_network(configuration, channels))
+        weights = given_weights()
+        if weights is not None:
+            require_fitting(weights, network)
+
     @abstractmethod
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
-        """Build the network and run it on shapes, so that nonsense in the plan is told before anything is written."""
-
-    @property
-    def unwrapped_network(self) -> nn.Module:
-        """The network without DistributedDataParallel and torch.compile."""
-        network: Any = self.network.module if self.is_ddp else self.network
-        return network._orig_mod if isinstance(network, OptimizedModule) else network
+        """Build the network and run it on a patch, wherever torch makes tensors when it is called."""
 
     def initialize(self) -> None:
         """Build the network, seeded if the plan says so, and remember the versions of its weights."""
@@ -168,7 +135,7 @@ class LWITrainer(nnUNetTrainer):
         self._built_versions = self._versions()
 
     def _versions(self) -> dict[str, int]:
-        return {name: parameter._version for name, parameter in self.unwrapped_network.named_parameters()}
+        return {name: times_changed(parameter) for name, parameter in self.unwrapped_network.named_parameters()}
 
     def weights_were_loaded(self) -> bool:
         """Whether any weight changed since the network was built: then ``-pretrained_weights`` was given."""
@@ -227,24 +194,6 @@ class LWITrainer(nnUNetTrainer):
         for loader in (self.dataloader_train, self.dataloader_val):
             end_workers(loader)
 
-    def on_train_start(self) -> None:
-        """nnU-Net's start of a training; a resumed one then goes on with the random states it stopped with.
-
-        Raises:
-            UserError: data or split cannot be used; nothing is left behind.
-        """
-        if self.local_rank == 0:
-            remove_partial_checkpoints(self.output_folder)
-        try:
-            super().on_train_start()
-        except UserError:
-            self.discard_output()
-            raise
-        if self._resume_random_state is not None:
-            self.restore_random_state(self._resume_random_state)
-            self._resume_random_state = None
-        self._last_checkpoint_at = monotonic()
-
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, EpochSchedule]:
         """Optimiser and schedule of the plan."""
         optimizer = build_optimizer(self.network.parameters(), self.training_settings)
@@ -290,134 +239,3 @@ class LWITrainer(nnUNetTrainer):
                     f"earlier epochs in {self.output_folder} stand. Lower lwi.{self.step}.lr or "
                     f"lwi.{self.step}.gradient_clip, or look for NaN or infinite voxels in the data."
                 )
-
-    def save_latest_if_due(self) -> None:
-        """Write ``checkpoint_latest`` if it is time; the last thing of an epoch, after ``current_epoch`` went on.
-
-        It comes after ``checkpoint_best``: the other way round, a run killed between the two would go on after an epoch
-        whose weights, the best so far, are in no file.
-        """
-        if monotonic() - self._last_checkpoint_at < SECONDS_BETWEEN_CHECKPOINTS or self.current_epoch == self.num_epochs:
-            return
-        self.current_epoch -= 1  # save_checkpoint, as nnU-Net's, expects the epoch that ended
-        self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
-        self.current_epoch += 1
-        self._last_checkpoint_at = monotonic()
-
-    def save_checkpoint(self, filename: str) -> None:
-        """Write a checkpoint: nnU-Net's keys, and ours under ``lwi``; plain values and CPU tensors only."""
-        if self.local_rank != 0:
-            return
-        if self.disable_checkpointing:
-            self.print_to_log_file("No checkpoint written, checkpointing is disabled")
-            return
-        write_checkpoint(
-            {
-                "network_weights": on_cpu(self.unwrapped_network.state_dict()),
-                "optimizer_state": self.optimizer.state_dict(),
-                "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
-                "logging": self.logger.get_checkpoint(),
-                "_best_ema": self._best_ema,
-                "current_epoch": self.current_epoch + 1,
-                "init_args": self.my_init_kwargs,
-                "trainer_name": self.__class__.__name__,
-                "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
-                LWI_KEY: self.lwi_state() | {"random_state": self.random_state()},
-            },
-            filename,
-        )
-
-    def lwi_state(self) -> dict[str, Any]:
-        """What is ours in a checkpoint."""
-        return {"format": FORMAT, "digest": self.digest, "start": self.start}
-
-    def random_state(self) -> dict[str, Any]:
-        """Every generator that the training draws from."""
-        return get_random_state()
-
-    def restore_random_state(self, state: dict[str, Any]) -> None:
-        """Go on drawing where the checkpoint was written; ranks but the first, whose states were not saved, reseed."""
-        if self.local_rank == 0:
-            set_random_state(state)
-        elif self.seed is not None:
-            seed_all(self.seed + self.current_epoch)
-
-    def load_checkpoint(self, filename_or_checkpoint: str | os.PathLike[str] | dict[str, Any]) -> None:
-        """Resume: network, optimiser, scaler, logger, epoch, best score and random states.
-
-        Raises:
-            UserError: the checkpoint cannot be read, is another trainer's, or does not fit the network of the plan.
-        """
-        try:
-            name, checkpoint = self._readable(filename_or_checkpoint)
-        except UserError:
-            self.discard_output()
-            raise
-        self._restore(checkpoint)
-        self.resumed_from = name
-        for difference in self.changes_since(checkpoint[LWI_KEY]):
-            self.print_to_log_file(f"WARNING: the plan changed since {name} was written: {difference}")
-
-    def changes_since(self, state: dict[str, Any]) -> list[str]:
-        """One text per setting in which this training differs from what stands in a checkpoint of its own."""
-        return differing_keys(state["digest"], self.digest)
-
-    def _readable(self, given: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict[str, Any]]:
-        """Name and content of a checkpoint that this training can go on from."""
-        if isinstance(given, dict):
-            name, checkpoint = "The checkpoint", given
-        else:
-            name, checkpoint = str(given), read_checkpoint(given)
-        self._require_own(name, checkpoint)
-        if not self.was_initialized:
-            self.initialize()
-        problems = self.misfits(checkpoint)
-        if problems:
-            raise UserError(
-                f"{name} does not fit the network and settings of this plan: {shortened(problems)}. Undo the change, "
-                f"or move {self.output_folder} away and begin anew."
-            )
-        return name, checkpoint
-
-    def _require_own(self, name: str, checkpoint: dict[str, Any]) -> None:
-        trainer = checkpoint.get("trainer_name")
-        if trainer != self.__class__.__name__ or not isinstance(checkpoint.get(LWI_KEY), dict):
-            hint = f" Start step 2 from it with -pretrained_weights {name}." if trainer == STEP1_TRAINER else ""
-            raise UserError(f"{name} is a checkpoint of {trainer}; {self.__class__.__name__} cannot go on from it.{hint}")
-        require_format(name, checkpoint[LWI_KEY])
-        lacking = sorted(KEYS_OF_A_CHECKPOINT - checkpoint.keys())
-        lacking += [f"{LWI_KEY}.{key}" for key in lacking_keys(checkpoint[LWI_KEY], self.blocks)]
-        if lacking:
-            raise UserError(f"{name} is damaged: it holds no {', '.join(lacking)}. Use another one, or train again.")
-
-    def misfits(self, checkpoint: dict[str, Any]) -> list[str]:
-        """What keeps a checkpoint of this trainer from being restored: other weights, another optimiser."""
-        problems = misfits(checkpoint["network_weights"], self.unwrapped_network, with_output_layers=True)
-        theirs, ours = checkpoint["optimizer_state"], self.optimizer.state_dict()
-        if optimizer_of(theirs) != optimizer_of(ours):
-            problems.append(f"the optimiser is {optimizer_of(theirs)}, here {optimizer_of(ours)}")
-        return problems
-
-    def _restore(self, checkpoint: dict[str, Any]) -> None:
-        self.unwrapped_network.load_state_dict(checkpoint["network_weights"])
-        self.optimizer.load_state_dict(checkpoint["optimizer_state"])
-        if self.grad_scaler is not None and checkpoint["grad_scaler_state"] is not None:
-            self.grad_scaler.load_state_dict(checkpoint["grad_scaler_state"])
-        self.logger.load_checkpoint(checkpoint["logging"])
-        self.current_epoch = checkpoint["current_epoch"]
-        self._best_ema = checkpoint["_best_ema"]
-        axes = checkpoint["inference_allowed_mirroring_axes"]
-        self.inference_allowed_mirroring_axes = None if axes is None else tuple(axes)
-        self.start = checkpoint[LWI_KEY]["start"]
-        self._resume_random_state = checkpoint[LWI_KEY]["random_state"]
-
-    def discard_output(self) -> None:
-        """Remove this run's log, and its folders if nothing else is in them: a refused run leaves no trace."""
-        if self.local_rank != 0:
-            return
-        Path(self.log_file).unlink(missing_ok=True)
-        folder = Path(self.output_folder)
-        for empty in (folder, folder.parent, folder.parent.parent):
-            if any(empty.iterdir()):
-                break
-            empty.rmdir()

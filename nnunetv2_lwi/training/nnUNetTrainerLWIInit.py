@@ -13,22 +13,21 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from nnunetv2_lwi.checkpoint import LWI_KEY
-from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import misfits, shortened
-from nnunetv2_lwi.loss import PretextLoss
+from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.handover.checkpoint import LWI_KEY
+from nnunetv2_lwi.handover.provenance import make_provenance
+from nnunetv2_lwi.handover.transfer import misfits
+from nnunetv2_lwi.method.loss import PretextLoss
+from nnunetv2_lwi.method.pretext_network import PretextNetwork, build_pretext_network
+from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch, count_masked
 from nnunetv2_lwi.names import STEP2_TRAINER
-from nnunetv2_lwi.pretext_network import PretextNetwork
-from nnunetv2_lwi.training.augmentation import OwnDraws
 from nnunetv2_lwi.training.base import LWITrainer
-from nnunetv2_lwi.training.build import build_pretext_network
 from nnunetv2_lwi.training.distributed import mean_over_steps
-from nnunetv2_lwi.training.label_free import no_labels, without_labels
-from nnunetv2_lwi.training.pretext_progress import PretextLogger
-from nnunetv2_lwi.training.pretext_validation import PretextEvaluator, validate_cases, write_progress_picture
-from nnunetv2_lwi.training.provenance import make_provenance
+from nnunetv2_lwi.training.loading.augmentation import OwnDraws
+from nnunetv2_lwi.training.loading.label_free import no_labels, without_labels
+from nnunetv2_lwi.training.monitoring.progress import PretextLogger
+from nnunetv2_lwi.training.monitoring.validation import PretextEvaluator, validate_cases, write_progress_picture
 from nnunetv2_lwi.training.randomness import make_generator
-from nnunetv2_lwi.transformation import Transformation, TransformedBatch, count_masked
 
 PICTURES_IN_A_TRAINING = 20
 
@@ -265,7 +264,13 @@ class nnUNetTrainerLWIInit(LWITrainer):
             "order_heads": {key: value.cpu() for key, value in pretext.order_heads.state_dict().items()},
             "untrained": pretext.untrained_keys(),
             "best_val_loss": self.best_val_loss,
-            "provenance": make_provenance(self),
+            "provenance": make_provenance(
+                self.plans_manager.dataset_name,
+                self.plans_manager.plans_name,
+                self.configuration_name,
+                self.fold,
+                self.train_cases,
+            ),
         }
 
     def random_state(self) -> dict[str, Any]:

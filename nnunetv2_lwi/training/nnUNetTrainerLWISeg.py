@@ -12,26 +12,18 @@ from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
-from nnunetv2_lwi.checkpoint import plain
-from nnunetv2_lwi.digest import changed_step2
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import (
-    Step1,
-    Transfer,
-    Verdict,
-    find_step1,
-    hand_over,
-    judge,
-    overwrite,
-    plan_transfer,
-    read_step1,
-)
-from nnunetv2_lwi.initialization import initialize
-from nnunetv2_lwi.names import STEP1_TRAINER, output_folder
-from nnunetv2_lwi.probe import run_on_shapes
+from nnunetv2_lwi.handover.checkpoint import plain
+from nnunetv2_lwi.handover.digest import changed_step2
+from nnunetv2_lwi.handover.initialization import initialize
+from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
+from nnunetv2_lwi.handover.transfer import Transfer, hand_over, overwrite, plan_transfer
+from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.networks.build import build_network, output_scales, supports_deep_supervision
+from nnunetv2_lwi.networks.dry_run import run_on_shapes
+from nnunetv2_lwi.nnunet.command_line import given_weights
+from nnunetv2_lwi.nnunet.folders import output_folder
 from nnunetv2_lwi.training.base import LWITrainer
-from nnunetv2_lwi.training.build import build_network, output_scales, supports_deep_supervision
-from nnunetv2_lwi.training.stock_command import given_weights
 
 
 class nnUNetTrainerLWISeg(LWITrainer):

@@ -7,11 +7,11 @@ from math import cos, pi
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from nnunetv2_lwi.settings import TrainingSettings
+from nnunetv2_lwi.planning.settings import TrainingSettings
 
 POLY_EXPONENT = 0.9
 """nnU-Net's."""
@@ -66,4 +66,7 @@ class EpochSchedule(LRScheduler):
         rate = self.settings.lr * rate_factor(epoch or 0, self.settings)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        self._last_lr = [rate for _ in self.optimizer.param_groups]
+
+    def get_last_lr(self) -> list[float | Tensor]:
+        """The rate of each parameter group, as torch's schedules tell it."""
+        return [group["lr"] for group in self.optimizer.param_groups]

@@ -2,142 +2,53 @@
 
 from __future__ import annotations
 
-import pydoc
-from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import torch
-from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
-from nnunetv2.utilities.label_handling.label_handling import LabelManager, determine_num_input_channels
-from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
-from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.plan_rules import require_configuration, require_dataset_json, require_plans
-from nnunetv2_lwi.spacing import spacing_problem
-
-
-def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationManager:
-    """The configuration of that name, inheritance resolved.
-
-    Raises:
-        UserError: the plans have no such configuration or hold nonsense, it is 2D or the second stage of a cascade, or it
-            inherits data of another spacing.
-    """
-    require_plans(plans)
-    configurations: Mapping[str, Any] = plans["configurations"]
-    if name not in configurations:
-        raise UserError(f"Plans {plans['plans_name']} have no configuration {name}. They have: {', '.join(configurations)}.")
-    configuration = _resolve(plans, name)
-    require_configuration(configuration.configuration, name)
-    if len(configuration.patch_size) != 3:
-        raise UserError(
-            f"Configuration {name} is 2D; learnable weight initialization puts slabs along depth in order and needs a 3D "
-            f"configuration{_suggestion(plans, name)}."
-        )
-    if configuration.previous_stage_name is not None:
-        raise UserError(
-            f"Configuration {name} is the second stage of a cascade, whose input holds segmentations; step 1 may see no "
-            f"labels. Use a configuration without a previous stage{_suggestion(plans, name)}."
-        )
-    problem = spacing_problem(plans, name)
-    if problem is not None:
-        raise UserError(problem)
-    return configuration
+from nnunetv2_lwi.disk import require_writable
+from nnunetv2_lwi.handover.digest import Digest, make_digest
+from nnunetv2_lwi.nnunet.folders import folder_of, output_folder, require_preprocessed
+from nnunetv2_lwi.nnunet.split_file import require_fold
+from nnunetv2_lwi.planning.configuration import count_channels, resolve_configuration
+from nnunetv2_lwi.planning.plan_rules import require_augmentable
+from nnunetv2_lwi.planning.settings import LWISettings
+from nnunetv2_lwi.training.devices import require_device
 
 
-def _resolve(plans: dict[str, Any], name: str) -> ConfigurationManager:
-    """nnU-Net's way: it stops at parents that do not exist or inherit from each other."""
-    try:
-        return PlansManager(plans).get_configuration(name)
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise UserError(
-            f"Configuration {name} of plans {plans['plans_name']} cannot be resolved by nnU-Net: {error} Correct its "
-            "inherits_from and architecture in the plans file, or plan again."
-        ) from error
+@dataclass(frozen=True)
+class Prepared:
+    """What a trainer's arguments come to."""
+
+    configuration: ConfigurationManager
+    settings: LWISettings
+    channels: int
+    """C, of the image."""
+    digest: Digest
 
 
-def count_channels(plans: dict[str, Any], configuration: ConfigurationManager, dataset_json: dict[str, Any]) -> int:
-    """Image channels, C.
+def require_trainable(
+    trainer: str, plans: dict[str, Any], name: str, fold: int | str, dataset_json: dict[str, Any], device: torch.device
+) -> Prepared:
+    """Look at everything that a training needs and that can be known before it starts; nothing is written.
+
+    Args:
+        trainer: the class's name, which stands in the output folder's.
+        name: of the configuration.
 
     Raises:
-        UserError: dataset.json is nonsense, or names other channels than the plan was made for.
+        UserError: the plan, the configuration, the device or the data do not allow the training.
     """
-    label_manager(plans, dataset_json)
-    channels = int(determine_num_input_channels(PlansManager(plans), configuration, dataset_json))
-    planned = len(configuration.normalization_schemes)
-    if channels != planned:
-        raise UserError(
-            f"dataset.json names {channels} image channels, but the plan was made for {planned}: correct it, or plan and "
-            "preprocess again (nnUNetv2_plan_and_preprocess)."
-        )
-    return channels
-
-
-def label_manager(plans: dict[str, Any], dataset_json: dict[str, Any]) -> LabelManager:
-    """The labels of the data set, as nnU-Net reads them.
-
-    Raises:
-        UserError: dataset.json is nonsense.
-    """
-    require_dataset_json(dataset_json)
-    try:
-        return PlansManager(plans).get_label_manager(dataset_json)
-    except (AssertionError, RuntimeError, TypeError, ValueError) as error:
-        raise UserError(f"nnU-Net cannot read the labels in dataset.json: {error} Correct them.") from error
-
-
-def _suggestion(plans: dict[str, Any], unusable: str) -> str:
-    manager = PlansManager(plans)
-    usable = [
-        name
-        for name in manager.available_configurations
-        if name != unusable
-        and len((c := manager.get_configuration(name)).configuration.get("patch_size", ())) == 3
-        and c.previous_stage_name is None
-    ]
-    return f": {' or '.join(usable)}" if usable else "; these plans have none"
-
-
-def network_class(configuration: ConfigurationManager) -> Any:
-    """The class that the plan names.
-
-    Raises:
-        UserError: it cannot be imported.
-    """
-    name = configuration.network_arch_class_name
-    try:
-        found = pydoc.locate(name)
-    except pydoc.ErrorDuringImport as error:
-        raise UserError(f"The plan's network class {name} cannot be imported: {error.value}.") from error
-    if found is None:
-        raise UserError(f"The plan's network class {name} does not exist: install its package or correct the plans file.")
-    return found
-
-
-def require_device(device: torch.device) -> None:
-    """Raises:
-    UserError: this machine has no such device.
-    """
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError("This machine has no CUDA device that torch can use: append -device cpu (or -device mps).")
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UserError("This machine has no MPS device that torch can use: append -device cpu.")
-
-
-def require_preprocessed(dataset_name: str, configuration: ConfigurationManager, plans_name: str, name: str) -> None:
-    """Raises:
-    UserError: nnU-Net's folders are not set, or the configuration's data set is not preprocessed.
-    """
-    for variable in (nnUNet_preprocessed, nnUNet_results):
-        if not variable.is_set():
-            raise UserError("Set the environment variables nnUNet_preprocessed and nnUNet_results to nnU-Net's folders.")
-    folder = Path(str(nnUNet_preprocessed)) / dataset_name / configuration.data_identifier
-    if not folder.is_dir() or not any(folder.iterdir()):
-        raise UserError(
-            f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {int(dataset_name[7:10])} -plans_name "
-            f"{plans_name} -c {name}."
-        )
-    fingerprint = folder.parent / "dataset_fingerprint.json"
-    if not fingerprint.is_file():
-        raise UserError(f"There is no {fingerprint}: run nnUNetv2_extract_fingerprint -d {int(dataset_name[7:10])}.")
+    require_device(device)
+    configuration = resolve_configuration(plans, name)
+    settings = LWISettings.from_configuration(configuration.configuration)
+    require_augmentable(configuration.patch_size)
+    dataset, plans_name = plans["dataset_name"], plans["plans_name"]
+    require_preprocessed(dataset, configuration.data_identifier, plans_name, name)
+    require_fold(folder_of("nnUNet_preprocessed") / dataset, configuration.data_identifier, fold)
+    require_writable(output_folder(trainer, dataset, plans_name, name, fold))
+    channels = count_channels(plans, configuration, dataset_json)
+    digest = make_digest(configuration.configuration, channels, settings)
+    return Prepared(configuration, settings, channels, digest)

@@ -9,26 +9,25 @@ import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import nn
 
-from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover import misfits, shortened
-from nnunetv2_lwi.loss import PretextLoss
-from nnunetv2_lwi.pretext_network import PretextNetwork
-from nnunetv2_lwi.probe import run_on_shapes
-from nnunetv2_lwi.settings import LWISettings
-from nnunetv2_lwi.training.augmentation import require_augmentable
-from nnunetv2_lwi.training.build import (
-    build_network,
-    build_pretext_network,
-    output_scales,
-    supports_deep_supervision,
-    telling_what_cannot_be_built,
-)
-from nnunetv2_lwi.training.preconditions import count_channels, label_manager, network_class, resolve_configuration
-from nnunetv2_lwi.transformation import Transformation
+from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.handover.transfer import misfits
+from nnunetv2_lwi.method.loss import PretextLoss
+from nnunetv2_lwi.method.pretext_network import PretextNetwork, build_pretext_network
+from nnunetv2_lwi.method.transformation import Transformation
+from nnunetv2_lwi.networks.build import build_network, output_scales, supports_deep_supervision, telling_what_cannot_be_built
+from nnunetv2_lwi.networks.dry_run import on_shapes, run_on_shapes
+from nnunetv2_lwi.planning.configuration import count_channels, label_manager, network_class, resolve_configuration
+from nnunetv2_lwi.planning.plan_rules import require_augmentable
+from nnunetv2_lwi.planning.settings import LWISettings
 
 
-def try_plan(plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> dict[str, float]:
+def try_plan(
+    plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any], with_step1: bool = True
+) -> dict[str, float]:
     """Step 1's losses on one sample of noise, by name, and ``slabs``, B; step 2's outputs are checked by their shapes.
+
+    Args:
+        with_step1: false for a training that starts otherwise, of which there is nothing to return.
 
     Raises:
         UserError: settings, network, patch or B are not possible, a loss is not finite, step 2's outputs are not
@@ -40,37 +39,20 @@ def try_plan(plans: dict[str, Any], configuration: str, dataset_json: dict[str, 
     name = network_class(resolved).__name__
     channels = count_channels(plans, resolved, dataset_json)
     classes = label_manager(plans, dataset_json).num_segmentation_heads
+    losses: dict[str, float] = {}
     with telling_what_cannot_be_built(resolved):
-        pretext = build_pretext_network(resolved, channels, settings)
-        losses = _losses_on_noise(pretext, settings, channels, resolved.patch_size)
-        network, outputs = _run_step2(resolved, channels, classes)
-        problem = _misfit_of_outputs(network, outputs, resolved, classes) or _misfit_of_hand_over(pretext, network)
+        network, outputs = on_shapes(lambda: _run_step2(resolved, channels, classes))
+        problem = _misfit_of_outputs(network, outputs, resolved, classes)
+        if with_step1:
+            pretext = build_pretext_network(resolved, channels, settings)
+            losses = {**_losses_on_noise(pretext, settings, channels, resolved.patch_size), "slabs": pretext.slabs}
+            problem = problem or _misfit_of_hand_over(pretext, network)
     broken = [key for key, value in losses.items() if not isfinite(value)]
     if broken:
         raise UserError(f"{name} gives no finite {', '.join(broken)} on noise: its architecture in this plan cannot train.")
-    _refuse(problem, name)
-    return {**losses, "slabs": pretext.slabs}
-
-
-def try_step2(plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]) -> None:
-    """What :func:`try_plan` tries of a training without step 1.
-
-    Raises:
-        UserError: network or patch are not possible, or the outputs are not what step 2's loss takes.
-    """
-    resolved = resolve_configuration(plans, configuration)
-    require_augmentable(resolved.patch_size)
-    channels = count_channels(plans, resolved, dataset_json)
-    classes = label_manager(plans, dataset_json).num_segmentation_heads
-    with telling_what_cannot_be_built(resolved):
-        network, outputs = _run_step2(resolved, channels, classes)
-        problem = _misfit_of_outputs(network, outputs, resolved, classes)
-    _refuse(problem, network_class(resolved).__name__)
-
-
-def _refuse(problem: str | None, name: str) -> None:
     if problem is not None:
         raise UserError(f"{name} does not fit step 2 as this plan has it: {problem}.")
+    return losses
 
 
 @torch.no_grad()
@@ -87,19 +69,10 @@ def _losses_on_noise(
 
 
 def _run_step2(configuration: ConfigurationManager, channels: int, classes: int) -> tuple[nn.Module, Any]:
-    """Step 2's network and its outputs on a batch of patches, computed only where shapes alone do not do."""
-    network = build_on_meta(configuration.configuration, channels, classes)
-    try:
-        return network, _outputs_of_step2(network, configuration, channels)
-    except RuntimeError:
-        network = build_network(configuration, channels, classes)
-        return network, _outputs_of_step2(network, configuration, channels)
-
-
-def _outputs_of_step2(network: nn.Module, configuration: ConfigurationManager, channels: int) -> Any:
-    """With deep supervision switched as nnU-Net does before it trains."""
+    """Step 2's network and its outputs on a patch, with deep supervision switched as nnU-Net does before it trains."""
+    network = build_network(configuration, channels, classes)
     network.decoder.deep_supervision = supports_deep_supervision(configuration)  # type: ignore[union-attr,assignment]
-    return run_on_shapes(network, channels, configuration.patch_size)
+    return network, run_on_shapes(network, channels, configuration.patch_size)
 
 
 def _misfit_of_outputs(network: nn.Module, outputs: Any, configuration: ConfigurationManager, classes: int) -> str | None:
@@ -127,18 +100,3 @@ def _misfit_of_hand_over(pretext: PretextNetwork, network: nn.Module) -> str | N
     if not differing:
         return None
     return f"only decoder.seg_layers may depend on the number of classes, but of step 1's weights {shortened(differing)}"
-
-
-def build_on_meta(configuration: dict[str, Any], channels: int, classes: int) -> nn.Module:
-    """The network of a configuration without memory for its weights, or, where it cannot be built so, with."""
-    manager = ConfigurationManager(configuration)
-    try:
-        with torch.device("meta"):
-            return build_network(manager, channels, classes)
-    except (NotImplementedError, RuntimeError):
-        return build_network(manager, channels, classes)
-
-
-def count_parameters(configuration: dict[str, Any], channels: int, classes: int) -> int:
-    """Trainable weights of a configuration's network."""
-    return sum(parameter.numel() for parameter in build_on_meta(configuration, channels, classes).parameters())

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from nnunetv2_lwi.transformation import Transformation, TransformedBatch, draw_cell_mask, shuffle_slabs
+from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch, draw_cell_mask, shuffle_slabs
 from tests.any_geometry.two_steps import Plan, check_batch
 
 PLAN = Plan(

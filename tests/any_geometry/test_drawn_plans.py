@@ -11,7 +11,7 @@ import torch
 from hypothesis import HealthCheck, assume, event, given, settings
 from hypothesis import strategies as st
 
-from nnunetv2_lwi.transformation import Transformation
+from nnunetv2_lwi.method.transformation import Transformation
 from tests.any_geometry.drawn_plans import plans
 from tests.any_geometry.two_steps import Plan, check_batch, run_two_steps
 

@@ -17,10 +17,10 @@ from batchgenerators.utilities.file_and_folder_operations import save_json
 from torch import Tensor
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch, unshuffle_slabs
+from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.transformation import Transformation, TransformedBatch, unshuffle_slabs
 from tests.tiny_dataset import NAME, Options, TinyDataset, write_tiny_dataset
 
 

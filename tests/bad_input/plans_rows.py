@@ -8,33 +8,30 @@ from typing import Any
 
 import torch
 
-from nnunetv2_lwi.training.lookup import look_up
 from tests.bad_input.table import Act, Init, Seg, World, row
 from tests.tiny_dataset import NAME
 
 
-@row("a plans file that is missing", "Missing.json", case="nnUNetv2_lwi")
+@row("a plans file that is missing", "Missing.json", case="check")
 def _(world: World) -> Act:
     return world.check(world.file(), "-p", "Missing")
 
 
-@row("a plans file that is missing", "Missing.json", case="nnUNetv2_train")
+@row("a plans file that is missing", "Missing.json", case="train")
 def _(world: World) -> Act:
-    world.type_command("-p", "Missing")
-    return lambda: look_up("nnUNetTrainerLWISeg")
+    return world.command("train", "999", "3d_fullres", "0", "-p", "Missing", "-device", "cpu")
 
 
-@row("a plans file that is no JSON", case="nnUNetv2_lwi")
+@row("a plans file that is no JSON", case="check")
 def _(world: World) -> Act:
     (world.folder / "nnUNetPlans.json").write_text("{")
     return world.check(world.file())
 
 
-@row("a plans file that is no JSON", case="nnUNetv2_train")
+@row("a plans file that is no JSON", case="train")
 def _(world: World) -> Act:
     (world.folder / "nnUNetPlans.json").write_text("{")
-    world.type_command()
-    return lambda: look_up("nnUNetTrainerLWISeg")
+    return world.command("train", "999", "3d_fullres", "0", "-device", "cpu")
 
 
 @row("a plans file that holds no object")
@@ -210,16 +207,15 @@ def _(world: World) -> Act:
 
 for variable in ("nnUNet_preprocessed", "nnUNet_results"):
 
-    @row("an environment variable of nnU-Net's that is not set", variable, case=f"{variable}, nnUNetv2_lwi")
+    @row("an environment variable of nnU-Net's that is not set", variable, case=f"{variable}, check")
     def _(world: World, variable: str = variable) -> Act:
         world.monkeypatch.delenv(variable)
         return world.check(world.file())
 
-    @row("an environment variable of nnU-Net's that is not set", variable, case=f"{variable}, nnUNetv2_train")
+    @row("an environment variable of nnU-Net's that is not set", variable, case=f"{variable}, train")
     def _(world: World, variable: str = variable) -> Act:
         world.monkeypatch.delenv(variable)
-        world.type_command()
-        return lambda: look_up("nnUNetTrainerLWIInit")
+        return world.command("train", "999", "3d_fullres", "0", "-device", "cpu")
 
     @row("a trainer made by other code without nnU-Net's environment variables", case=variable)
     def _(world: World, variable: str = variable) -> Act:
@@ -229,9 +225,7 @@ for variable in ("nnUNet_preprocessed", "nnUNet_results"):
 
 @row("a data set that is not there", "Data set 997")
 def _(world: World) -> Act:
-    world.type_command()
-    world.monkeypatch.setattr("sys.argv", ["nnUNetv2_train", "997", "3d_fullres", "0", "-tr", "nnUNetTrainerLWIInit"])
-    return lambda: look_up("nnUNetTrainerLWIInit")
+    return world.command("train", "997", "3d_fullres", "0", "-device", "cpu")
 
 
 @row("data that are not preprocessed", f"{NAME}/other:", "-d 999 -plans_name nnUNetPlans -c 3d_fullres")

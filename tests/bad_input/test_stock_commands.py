@@ -12,8 +12,8 @@ from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.run.run_training import run_training_entry
 
-from nnunetv2_lwi.cli.commands import trainers_folder
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.commands import trainers_folder
 from tests.bad_input.checkpoints_rows import other_network
 from tests.bad_input.hostile_rows import hostile
 from tests.bad_input.table import World
@@ -45,7 +45,6 @@ def threads_as_before():
 @pytest.mark.filterwarnings("ignore")
 def test_what_nnunet_would_meet_with_a_traceback(world: World):
     """One test, for nnU-Net's look-up of a trainer takes seconds the first time."""
-    assert "Missing.json: run nnUNetv2_plan_and_preprocess" in type_and_run(world, "-p", "Missing")
     misfit = str(other_network(world, build_unet(STRIDES, features=6)))
     assert "has shape [6, 1, 3, 3, 3], here [4, 1, 3, 3, 3]" in type_and_run(world, "-pretrained_weights", misfit)
     assert "not known to be safe" in type_and_run(world, "-pretrained_weights", str(hostile(world)))

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.settings import LWISettings, as_json, flatten
+from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
 from tests.bad_input import checkpoints_rows, hostile_rows, plans_rows, settings_rows, training_rows
 from tests.bad_input.table import ROWS, Row, World
 

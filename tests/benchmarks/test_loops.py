@@ -9,7 +9,7 @@ from benchmarks import loops
 from benchmarks.loops import Loop, batches_in_store, compare_loops_on, run_loop
 from benchmarks.plans import own_plan
 from benchmarks.trainers import make_trainer
-from nnunetv2_lwi.training.device_loader import DeviceLoader
+from nnunetv2_lwi.training.loading.device_loader import DeviceLoader
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.benchmarks.conftest import CPU
 

@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks.datasets import PhantomDataset
 from benchmarks.plans import CPU_PATCHES, make_plan, own_plan
-from nnunetv2_lwi.presets import list_presets
+from nnunetv2_lwi.planning.presets import list_presets
 
 
 def test_every_small_preset_is_measured():

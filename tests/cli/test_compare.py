@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from nnunetv2_lwi.cli import compare as compare_module
-from nnunetv2_lwi.cli.commands import nnunet_environment, stock_command
 from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.datasets.phantom import write_phantom
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.phantom import write_phantom
+from nnunetv2_lwi.nnunet.commands import nnunet_environment, stock_command
 from tests.tiny_dataset import NAME
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.datasets.published_splits import SPLITS
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.published_splits import SPLITS
 from tests.tiny_btcv import write_tiny_btcv
 
 NAME = "Dataset017_BTCV"

@@ -10,19 +10,11 @@ import pytest
 import torch
 
 from nnunetv2_lwi.cli import demo as demo_module
-from nnunetv2_lwi.cli.demo import (
-    DEMO_PLANS,
-    LINES_OF_A_FAILURE,
-    MARKER,
-    SMALL_MACHINE,
-    Demo,
-    Stage,
-    demo_plans,
-    readable,
-    run_stage,
-    stages,
-)
 from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.demonstration.execution import LINES_OF_A_FAILURE, readable, run_stage
+from nnunetv2_lwi.demonstration.place import MARKER, SMALL_MACHINE, Demo
+from nnunetv2_lwi.demonstration.plans import DEMO_PLANS, demo_plans
+from nnunetv2_lwi.demonstration.stages import Stage, stages
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from tests.tiny_dataset import make_plans
@@ -149,7 +141,7 @@ def test_an_earlier_demo_is_refused_without_overwrite(output, commands):
 
 def test_a_device_that_is_not_there_is_told_before_an_earlier_demo_is_removed(output, commands, monkeypatch):
     output.mkdir()
-    (output / demo_module.MARKER).touch()
+    (output / MARKER).touch()
     (output / "predictions").mkdir()
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(UserError, match="CUDA"):
@@ -244,7 +236,7 @@ def test_the_plans_are_the_demo_s_own_and_everything_else_is_nnunet_s(output, co
 def test_the_small_network_can_be_built_and_takes_the_patch(patch_size, spacing):
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
-    from nnunetv2_lwi.settings import LWISettings
+    from nnunetv2_lwi.planning.settings import LWISettings
     from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 
     plans = make_plans()

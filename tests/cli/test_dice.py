@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_lwi.btcv import LABELS
 from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.datasets.btcv import LABELS
 from nnunetv2_lwi.errors import UserError
 
 NAME = "Dataset017_BTCV"

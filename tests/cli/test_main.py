@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from nnunetv2_lwi.cli.commands import trainers_folder
 from nnunetv2_lwi.cli.main import SUBCOMMANDS, main
+from nnunetv2_lwi.nnunet.commands import trainers_folder
 
 
 def test_trainers_prints_the_folder_and_nothing_else(capsys):

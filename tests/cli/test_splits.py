@@ -7,8 +7,8 @@ import json
 import pytest
 
 from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.datasets.published_splits import SPLITS, match_cases
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.published_splits import SPLITS, match_cases
 
 NAME = "Dataset017_Abdomen"
 

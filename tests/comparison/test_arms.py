@@ -6,8 +6,8 @@ import pytest
 
 from nnunetv2_lwi.comparison.arms import known_arms, parse_arms
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.overrides import set_values
-from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.planning.overrides import set_values
+from nnunetv2_lwi.planning.settings import LWISettings
 
 
 @pytest.mark.parametrize("name", known_arms()[:-1])

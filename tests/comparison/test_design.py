@@ -9,7 +9,7 @@ import pytest
 from nnunetv2_lwi.comparison.design import names_of, trainings_of
 from nnunetv2_lwi.comparison.subsets import draw_subset
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.settings import LWISettings, as_json, flatten
+from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
 from tests.comparison.conftest import EPOCHS
 
 

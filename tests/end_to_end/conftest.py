@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_lwi.phantom import write_phantom
+from nnunetv2_lwi.datasets.phantom import write_phantom
 from tests.end_to_end.workplace import TEST_CASES, TRAINING_CASES, Workplace, copy_some_cases
 
 

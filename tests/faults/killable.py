@@ -24,8 +24,8 @@ import torch
 from nnunetv2.run import run_training
 from nnunetv2.training.logging.nnunet_logger import MetaLogger
 
-from nnunetv2_lwi.training import base
 from nnunetv2_lwi.training import nnUNetTrainerLWIInit as step1
+from nnunetv2_lwi.training import resumable
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.tiny_dataset import NAME
@@ -132,7 +132,7 @@ def train(job: Job, connection: Connection) -> None:
         "nnUNet_compile": "f",
     }
     torch.set_num_threads(1)
-    base.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    resumable.SECONDS_BETWEEN_CHECKPOINTS = 0.0
     MetaLogger.plot_progress_png = nothing
     step1.write_progress_picture = nothing
     for trainer in TRAINERS.values():
@@ -167,7 +167,7 @@ def halt(connection: Connection) -> None:
 
 def halt_in_write(number: int, stage: str, halt: Callable[[], None]) -> None:
     """Let the n-th checkpoint of this process not get beyond a stage."""
-    write, save, replace = base.write_checkpoint, torch.save, os.replace
+    write, save, replace = resumable.write_checkpoint, torch.save, os.replace
     written = 0
 
     def save_half(content: Any, file: Any) -> None:
@@ -192,7 +192,7 @@ def halt_in_write(number: int, stage: str, halt: Callable[[], None]) -> None:
                 os.replace = replace_and_halt  # type: ignore[assignment]
         write(checkpoint, path)
 
-    base.write_checkpoint = count
+    resumable.write_checkpoint = count
 
 
 def folder_of(job: Job) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_lwi.checkpoint import read_checkpoint
+from nnunetv2_lwi.handover.checkpoint import read_checkpoint
 from tests.faults.killable import STEP1, STEP2, Ended, Job, Training, folder_of, start_server
 from tests.faults.test_kills import require_nothing_left_over, require_same_as_uninterrupted
 from tests.faults.uninterrupted import Trainings, final_checkpoint, make_trainings, require_success

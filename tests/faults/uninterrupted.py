@@ -11,7 +11,7 @@ from typing import Any
 
 from batchgenerators.utilities.file_and_folder_operations import save_json
 
-from nnunetv2_lwi.checkpoint import read_checkpoint
+from nnunetv2_lwi.handover.checkpoint import read_checkpoint
 from tests.faults.killable import STEP1, Ended, Job, Training, folder_of
 from tests.tiny_dataset import TinyDataset, short_settings, write_tiny_dataset
 

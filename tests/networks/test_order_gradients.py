@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from nnunetv2_lwi.order_heads import pool_slabs
-from nnunetv2_lwi.pretext_network import PretextNetwork
-from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.method.order_heads import pool_slabs
+from nnunetv2_lwi.method.pretext_network import PretextNetwork
+from nnunetv2_lwi.planning.settings import LWISettings
 from tests.networks.conftest import SMALL, Small
 
 CHANNELS = 2

@@ -11,8 +11,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from nnunetv2_lwi.networks import UNETR, Primus, SwinUNETR, UNETRPlusPlus
+from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.networks.patch_size import check_patch_size, nearest_patch_size
-from nnunetv2_lwi.probe import run_on_shapes
 from tests.networks.conftest import SMALL
 
 STRIDES = {"unetr": (16, 16, 16), "swin_unetr": (32, 32, 32), "unetr_pp": (16, 32, 32), "primus": (8, 4, 8)}
@@ -39,7 +39,7 @@ def test_deeper_where_one_token_is_too_few():
 
 
 def test_three_edges():
-    with pytest.raises(SystemExit, match=r"three edges.*\[96, 96\]"):
+    with pytest.raises(ValueError, match=r"three edges.*\[96, 96\]"):
         check_patch_size("UNETR", [96, 96], (16, 16, 16))
 
 
@@ -54,7 +54,7 @@ def test_three_edges():
     ],
 )
 def test_networks_name_the_nearest_size_that_works(network_class, patch_size, nearest):
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(ValueError, match="The nearest size that works is") as stopped:
         network_class(input_channels=1, num_classes=2, patch_size=patch_size)
     assert str(patch_size) in str(stopped.value)
     assert str(nearest) in str(stopped.value)
@@ -81,7 +81,7 @@ def test_any_patch_that_the_strides_allow_works_with_any_number_of_channels(name
 def test_for_any_other_patch_the_size_that_is_named_is_near_and_works(name, patch_size):
     strides = STRIDES[name]
     assume(any(edge % stride for edge, stride in zip(patch_size, strides, strict=True)))
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(ValueError, match="The nearest size that works is") as stopped:
         output_shape(name, patch_size, 1)
     nearest = json.loads(re.search(r"The nearest size that works is (\[.*\])", str(stopped.value))[1])
     for asked, named, stride in zip(patch_size, nearest, strides, strict=True):

@@ -53,5 +53,5 @@ def test_parameter_count_of_primus_s():
     [("patch_embed_size", [8, 8, 6]), ("patch_embed_size", [1, 1, 1]), ("embed_dim", 400)],
 )
 def test_settings_that_do_not_fit_are_named(setting, value):
-    with pytest.raises(SystemExit, match=setting):
+    with pytest.raises(ValueError, match=setting):
         Primus(input_channels=1, num_classes=2, patch_size=[24, 24, 24], **{setting: value})

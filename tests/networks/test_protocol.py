@@ -103,13 +103,13 @@ def test_axes_keep_their_places_at_every_level(small, axis):
 @pytest.mark.parametrize("small", ["unetr", "swin_unetr", "primus"], indirect=True)
 def test_deep_supervision_is_refused_by_name(small):
     assert not small.network_class.supports_deep_supervision
-    with pytest.raises(SystemExit, match=r"nnUNetTrainerLWISeg.*nnUNetTrainerNoDeepSupervision"):
+    with pytest.raises(ValueError, match=r"nnUNetTrainerLWISeg.*nnUNetTrainerNoDeepSupervision"):
         small.build(deep_supervision=True)
 
 
 def test_input_of_another_size_is_refused(small):
     network, (depth, *plane) = small.build(), small.patch_size
-    with pytest.raises(SystemExit, match=rf"\[{depth + 4}, {plane[0]}, {plane[1]}\]"):
+    with pytest.raises(ValueError, match=rf"\[{depth + 4}, {plane[0]}, {plane[1]}\]"):
         network(torch.zeros(1, 2, depth + 4, *plane))
 
 
@@ -125,7 +125,7 @@ def test_importing_the_networks_imports_no_library_of_networks():
 @pytest.mark.parametrize("small", ["unetr", "swin_unetr"], indirect=True)
 def test_without_monai_one_line_says_what_to_install(small, monkeypatch):
     monkeypatch.setitem(sys.modules, "monai", None)
-    with pytest.raises(SystemExit, match=r"pip install 'nnunetv2_lwi\[hybrids\]'") as stopped:
+    with pytest.raises(ImportError, match=r"pip install 'nnunetv2_lwi\[hybrids\]'") as stopped:
         small.build()
     assert "\n" not in str(stopped.value)
 

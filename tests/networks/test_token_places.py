@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nnunetv2_lwi.method.pretext_network import PretextNetwork
 from nnunetv2_lwi.networks import UNETR, Primus, SwinUNETR, UNETRPlusPlus
 from nnunetv2_lwi.networks.epa import EPABlock
-from nnunetv2_lwi.pretext_network import PretextNetwork
-from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.planning.settings import LWISettings
 
 CHANNELS = 2
 SLABS = 3

@@ -48,5 +48,5 @@ def test_parameter_count():
 def test_hidden_layers():
     assert hidden_layers(12) == (3, 6, 9)
     assert len(set(hidden_layers(3))) == 3
-    with pytest.raises(SystemExit, match="num_layers"):
+    with pytest.raises(ValueError, match="num_layers"):
         hidden_layers(2)

@@ -78,5 +78,5 @@ def test_three_outputs_weighted_as_published(small_unetr_pp):
     ],
 )
 def test_settings_that_do_not_fit_are_named(setting, value):
-    with pytest.raises(SystemExit, match=setting):
+    with pytest.raises(ValueError, match=setting):
         UNETRPlusPlus(input_channels=1, num_classes=2, patch_size=[64, 128, 128], **{setting: value})

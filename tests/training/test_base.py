@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_lwi.checkpoint import read_checkpoint
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.training import base
+from nnunetv2_lwi.handover.checkpoint import read_checkpoint
+from nnunetv2_lwi.training import resumable
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 
@@ -19,7 +19,7 @@ RANDOM_START = {"epochs": 2, "start": "random"}
 
 @TRAINERS
 def test_latest_comes_after_best_and_holds_the_epoch_that_ended(dataset, monkeypatch, cls):
-    monkeypatch.setattr(base, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     trainer = dataset.trainer(cls, seg=RANDOM_START)
     written = []
     save = trainer.save_checkpoint
@@ -42,7 +42,7 @@ def test_latest_is_not_written_before_its_time(dataset, cls):
     trainer.current_epoch = 1
     trainer.save_latest_if_due()
     assert before == {path.name for path in Path(trainer.output_folder).glob("checkpoint_*")}
-    trainer._last_checkpoint_at -= base.SECONDS_BETWEEN_CHECKPOINTS
+    trainer._last_checkpoint_at -= resumable.SECONDS_BETWEEN_CHECKPOINTS
     trainer.save_latest_if_due()
     assert read_checkpoint(Path(trainer.output_folder) / "checkpoint_latest.pth")["current_epoch"] == 1
 

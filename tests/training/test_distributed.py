@@ -12,13 +12,13 @@ from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_trainer
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
-from nnunetv2_lwi.loss import PretextLoss
-from nnunetv2_lwi.pretext_network import PretextNetwork
-from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.method.loss import PretextLoss
+from nnunetv2_lwi.method.pretext_network import PretextNetwork
+from nnunetv2_lwi.method.transformation import Transformation
+from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.randomness import make_generator
-from nnunetv2_lwi.transformation import Transformation
 from tests.any_geometry.two_steps import record_batches
 from tests.networks_for_tests import build_unet
 from tests.tiny_dataset import TinyDataset

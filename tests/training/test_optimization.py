@@ -6,7 +6,7 @@ import pytest
 import torch
 from nnunetv2.training.lr_scheduler.polylr import PolyLRScheduler
 
-from nnunetv2_lwi.settings import TrainingSettings
+from nnunetv2_lwi.planning.settings import TrainingSettings
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer, rate_factor
 
 

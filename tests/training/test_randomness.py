@@ -7,7 +7,7 @@ import random
 import numpy as np
 import torch
 
-from nnunetv2_lwi.checkpoint import read_checkpoint, write_checkpoint
+from nnunetv2_lwi.handover.checkpoint import read_checkpoint, write_checkpoint
 from nnunetv2_lwi.training.randomness import get_random_state, make_generator, seed_all, set_random_state
 
 CPU = torch.device("cpu")

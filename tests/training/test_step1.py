@@ -10,10 +10,10 @@ import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
-from nnunetv2_lwi.feature_rank import FeatureMoments
-from nnunetv2_lwi.training import base
+from nnunetv2_lwi.method.feature_rank import FeatureMoments
+from nnunetv2_lwi.training import resumable
+from nnunetv2_lwi.training.monitoring.validation import tile
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
-from nnunetv2_lwi.training.pretext_validation import tile
 
 
 def run(trainer) -> dict[str, torch.Tensor]:
@@ -116,7 +116,7 @@ def test_a_seed_repeats_a_training_and_another_does_not(dataset):
 
 @pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
 def test_a_resumed_training_is_the_uninterrupted_one(dataset, monkeypatch, optimizer):
-    monkeypatch.setattr(base, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     settings = {"init": {"epochs": 4, "optimizer": optimizer, "lr": 1e-3, "warmup_epochs": 1}}
     whole = dataset.trainer(nnUNetTrainerLWIInit, **settings)
     expected = run(whole)
@@ -176,7 +176,7 @@ def test_features_are_those_of_whole_patches_in_their_own_order(dataset):
     trainer.initialize()
     image = torch.randn(1, 12, 20, 18, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        levels = trainer.pretext_network.network.encoder(tile(image, trainer.configuration_manager.patch_size))
+        levels = trainer.pretext_network.network.encoder(torch.stack(tile(image, trainer.configuration_manager.patch_size)))
     for batch_size in (1, 3):
         found = trainer.evaluate.features_of_case(image, batch_size)
         for moments, level in zip(found, levels, strict=True):
@@ -210,7 +210,7 @@ def test_pictures_are_the_same_at_every_call(dataset):
 def test_the_folder_that_nnunet_searches_holds_both_trainers(monkeypatch):
     from nnunetv2.utilities.find_class_by_name import recursive_find_python_class
 
-    from nnunetv2_lwi.cli.commands import trainers_folder
+    from nnunetv2_lwi.nnunet.commands import trainers_folder
 
     folder = trainers_folder()
     for name in ("nnUNetTrainerLWIInit", "nnUNetTrainerLWISeg"):

@@ -10,7 +10,7 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.training import base
+from nnunetv2_lwi.training import base, resumable
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.networks_for_tests import unet_kwargs
@@ -211,7 +211,7 @@ def test_from_a_random_start_it_is_nnunets_own_training(dataset):
 
 
 def test_a_resumed_training_is_the_uninterrupted_one(dataset, monkeypatch):
-    monkeypatch.setattr(base, "SECONDS_BETWEEN_CHECKPOINTS", 0)
+    monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     settings = {"seg": {"epochs": 4, "start": "random", "lr": 1e-2}}
     whole = dataset.trainer(nnUNetTrainerLWISeg, **settings)
     expected = train(whole)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from nnunetv2_lwi.loss import PretextLoss
-from nnunetv2_lwi.pretext_network import PretextNetwork
-from nnunetv2_lwi.settings import LWISettings
+from nnunetv2_lwi.method.loss import PretextLoss
+from nnunetv2_lwi.method.pretext_network import PretextNetwork
+from nnunetv2_lwi.method.transformation import Transformation
+from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.transformation import Transformation
 from tests.networks.conftest import SMALL
 from tests.pretended_cuda import CUDA, PretendedCuda, pretend
 

@@ -1,0 +1,1 @@
+"""Data sets: the generated phantom, BTCV, published splits, tables of Dice."""

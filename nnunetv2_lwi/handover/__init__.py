@@ -1,0 +1,1 @@
+"""From step 1 to step 2: checkpoint files, digest, provenance, transfer of weights, suitability."""

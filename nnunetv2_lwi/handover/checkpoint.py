@@ -1,0 +1,123 @@
+"""Reading and writing checkpoints: nothing is unpickled, and none is ever half written.
+
+A checkpoint holds plain Python values and CPU tensors only, so that ``torch.load(weights_only=True)`` reads it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nnunetv2_lwi.disk import disk_error_behind, writing_failed, written_whole
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS
+
+LWI_KEY = "lwi"
+"""What is ours stands in a checkpoint under this key; everything else is nnU-Net's."""
+
+FORMAT = 1
+"""Of what stands under that key; a checkpoint of another format is refused, not guessed at."""
+
+IN_ORDER_OF_RESUMING = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
+"""Which checkpoint of a folder nnU-Net's ``--c`` goes on from: the first that is there."""
+
+
+def write_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a checkpoint, made plain, so that at any moment the old one or the new one is whole.
+
+    Raises:
+        UserError: the disk is full or does not take the file; the old checkpoint stands and no part of the new one.
+    """
+    try:
+        with written_whole(path) as file:
+            torch.save(plain(checkpoint), file)
+    except BaseException as error:
+        refusal = disk_error_behind(error)
+        if refusal is None:
+            raise
+        raise writing_failed(refusal, path) from error
+
+
+def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Read a checkpoint to the CPU without unpickling.
+
+    Raises:
+        UserError: there is none, or it is cut short, or no checkpoint, or holds what cannot be read safely.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"There is no checkpoint {path}.")
+    try:
+        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
+            warnings.simplefilter("ignore")
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise UserError(f"{path} cannot be read as a checkpoint, {_reason(error)}. {_way_on(path)}") from error
+    if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint.get("network_weights")):
+        raise UserError(f"{path} is not a checkpoint of nnU-Net: it holds no network_weights. Use another one.")
+    return checkpoint
+
+
+def require_format(path: str | os.PathLike[str], ours: Mapping[str, Any]) -> None:
+    """Raises:
+    UserError: what is ours in a checkpoint was written by a version with another format.
+    """
+    if ours.get("format") != FORMAT:
+        raise UserError(
+            f"{path} was written by another version of nnunetv2_lwi: its format is {ours.get('format')}, this version reads "
+            f"{FORMAT}. Use that version, or train again."
+        )
+
+
+def lacking_keys(content: Mapping[str, Any], blocks: Mapping[str, Iterable[str]]) -> list[str]:
+    """Which blocks, or keys within them, a content lacks."""
+    lacking = []
+    for block, keys in blocks.items():
+        if not isinstance(content.get(block), Mapping):
+            lacking.append(block)
+        else:
+            lacking += [f"{block}.{key}" for key in keys if key not in content[block]]
+    return lacking
+
+
+def on_cpu(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict as CPU tensors, which any machine can load."""
+    return {key: tensor.detach().cpu() for key, tensor in state_dict.items()}
+
+
+def plain(value: Any) -> Any:
+    """numpy's scalars and arrays as Python's numbers and lists, within any nesting of dicts, lists and tuples."""
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {plain(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(plain(entry) for entry in value)
+    return value
+
+
+def _is_state_dict(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(tensor, torch.Tensor) for tensor in value.values())
+
+
+def _reason(error: BaseException) -> str:
+    code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
+    if code:
+        return f"for it would run code that is not known to be safe ({code[1]})"
+    if isinstance(error, PermissionError):
+        return "for you are not allowed to read it"
+    return "for it is cut short or no checkpoint at all"
+
+
+def _way_on(path: Path) -> str:
+    others = [name for name in IN_ORDER_OF_RESUMING if name != path.name and (path.parent / name).is_file()]
+    if path.name not in IN_ORDER_OF_RESUMING or not others:
+        return "Use another one, or train again."
+    return f"Move it away and train with --c, which then goes on from {others[0]} beside it."

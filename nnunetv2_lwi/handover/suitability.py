@@ -1,0 +1,113 @@
+"""Whether checkpoints fit a training that is not running yet: what ``check`` and ``train`` ask."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
+from nnunetv2_lwi.handover.digest import changed_step2, make_digest
+from nnunetv2_lwi.handover.step1 import Step1, Verdict, judge, read_step1
+from nnunetv2_lwi.handover.transfer import misfits
+from nnunetv2_lwi.method.pretext_network import build_pretext_network
+from nnunetv2_lwi.names import STEP2_TRAINER
+from nnunetv2_lwi.networks.build import build_network, telling_what_cannot_be_built
+from nnunetv2_lwi.networks.dry_run import on_shapes
+from nnunetv2_lwi.planning.configuration import count_channels, label_manager, resolve_configuration
+from nnunetv2_lwi.planning.settings import LWISettings
+
+
+def check_step1(
+    checkpoint: str | os.PathLike[str],
+    plans: dict[str, Any],
+    configuration: str,
+    dataset_json: dict[str, Any],
+    train_cases: list[str],
+    val_cases: list[str],
+) -> tuple[Step1, Verdict]:
+    """Read a step 1 checkpoint and compare it with a training: settings, cases, and the weights themselves.
+
+    Raises:
+        UserError: the checkpoint or the plan cannot be used at all.
+    """
+    resolved = resolve_configuration(plans, configuration)
+    settings = LWISettings.from_configuration(resolved.configuration)
+    step1 = read_step1(checkpoint)
+    channels = count_channels(plans, resolved, dataset_json)
+    digest = make_digest(resolved.configuration, channels, settings)
+    verdict = judge(step1, digest, train_cases, val_cases, plans["dataset_name"])
+    if not verdict.refusals:
+        with telling_what_cannot_be_built(resolved):
+            pretext = on_shapes(lambda: build_pretext_network(resolved, channels, settings))
+        verdict.refusals += misfits(step1.weights, pretext.network)
+    return step1, verdict
+
+
+def check_weights(
+    checkpoint: str | os.PathLike[str], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]
+) -> list[str]:
+    """Why a checkpoint, any trainer's, could not be ``-pretrained_weights`` of a training; one text per misfit.
+
+    Raises:
+        UserError: the checkpoint cannot be read without unpickling, or the plan cannot be used at all.
+    """
+    weights = read_checkpoint(checkpoint)["network_weights"]
+    resolved = resolve_configuration(plans, configuration)
+    channels, classes = count_channels(plans, resolved, dataset_json), label_manager(plans, dataset_json)
+    with telling_what_cannot_be_built(resolved):
+        network = on_shapes(lambda: build_network(resolved, channels, classes.num_segmentation_heads))
+    return misfits(weights, network)
+
+
+def read_step2(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a checkpoint of step 2 says of its training.
+
+    Raises:
+        UserError: it cannot be read, is another trainer's, or is damaged.
+    """
+    content = read_checkpoint(checkpoint)
+    state = content.get(LWI_KEY)
+    if content.get("trainer_name") != STEP2_TRAINER or not isinstance(state, dict):
+        raise UserError(
+            f"{checkpoint} is a checkpoint of {content.get('trainer_name')}, where one of {STEP2_TRAINER} belongs."
+        )
+    require_format(checkpoint, state)
+    lacking = lacking_keys(state, {"digest": ("lwi",), "start": ("kind",)})
+    if lacking:
+        raise UserError(f"{checkpoint} is damaged: its {LWI_KEY} holds no {', '.join(lacking)}. Move it away.")
+    return state
+
+
+def changes_since(
+    state: dict[str, Any], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]
+) -> list[str]:
+    """One text per setting in which a plan differs from what a step 2 was trained with, or is being trained with.
+
+    Args:
+        state: see :func:`read_step2`.
+
+    Raises:
+        UserError: the plan cannot be used at all.
+    """
+    resolved = resolve_configuration(plans, configuration)
+    settings = LWISettings.from_configuration(resolved.configuration)
+    digest = make_digest(resolved.configuration, count_channels(plans, resolved, dataset_json), settings)
+    return changed_step2(state, digest, settings)
+
+
+def require_fitting(path: Path, network: nn.Module) -> None:
+    """Check a file for ``-pretrained_weights`` before nnU-Net unpickles it.
+
+    Args:
+        network: as built from the plan; its weights are not read.
+
+    Raises:
+        UserError: the file cannot be read without unpickling, or does not fit the network, output layers aside.
+    """
+    problems = misfits(read_checkpoint(path)["network_weights"], network)
+    if problems:
+        raise UserError(f"-pretrained_weights {path} does not fit the network of this plan: {shortened(problems)}.")

@@ -1,0 +1,1 @@
+"""The paper: transformation, levels, order heads, pretext network, loss, and what is measured of them."""

@@ -1,0 +1,1 @@
+"""What knows nnU-Net: its folders, files and commands."""

@@ -1,0 +1,102 @@
+"""``splits_final.json``: nnU-Net's split into folds, which users write by hand too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+
+from nnunetv2_lwi.errors import UserError, shortened
+
+SPLIT_FILE = "splits_final.json"
+
+FOLDS = 5
+"""As many as nnU-Net makes where there is no split file."""
+
+Split = Mapping[str, list[str]]
+
+
+def read_splits(dataset_folder: Path) -> list[Split]:
+    """The splits of a preprocessed data set; none where nnU-Net has yet to write them.
+
+    Raises:
+        UserError: the file is no list of splits.
+    """
+    path = dataset_folder / SPLIT_FILE
+    if not path.is_file():
+        return []
+    try:
+        splits = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise UserError(f"{path} is no JSON ({error}): correct it, or remove it and nnU-Net makes a new one.") from error
+    if not (isinstance(splits, list) and all(map(_is_split, splits))):
+        raise UserError(
+            f'{path} must be a list of splits {{"train": [CASE, ...], "val": [CASE, ...]}}: correct it, or '
+            "remove it and nnU-Net makes a new one."
+        )
+    return list(splits)
+
+
+def require_fold(dataset_folder: Path, data_identifier: str, fold: int | str) -> None:
+    """Check that the preprocessed cases are enough for the fold.
+
+    Args:
+        dataset_folder: the data set in nnUNet_preprocessed.
+        data_identifier: the folder in it with the preprocessed cases.
+        fold: 0, 1, ... or "all".
+
+    Raises:
+        UserError: the cases cannot be told, or are too few for the split that nnU-Net would make.
+    """
+    folder = dataset_folder / data_identifier
+    cases = _count_cases(folder)
+    if isinstance(fold, str):
+        return
+    splits = read_splits(dataset_folder)
+    if not splits:
+        enough, reason = cases >= FOLDS, f"fewer than the {FOLDS} folds that nnU-Net makes"
+    else:
+        enough = cases > 1 or fold < len(splits)
+        reason = f"and {SPLIT_FILE} has no fold {fold}, for which nnU-Net would draw 80 % of the cases"
+    if not enough:
+        raise UserError(
+            f"The data set has {cases} preprocessed case{'s' * (cases > 1)}, {reason}: train with fold all, or write your "
+            f'own folds to {dataset_folder / SPLIT_FILE}: [{{"train": [CASE, ...], "val": [CASE, ...]}}, ...].'
+        )
+
+
+def require_cases(train: Sequence[str], val: Sequence[str], available: Iterable[str], folder: str) -> None:
+    """Raises:
+    UserError: a fold is without cases, or names some that are not preprocessed.
+    """
+    for part, cases in (("training", train), ("validation", val)):
+        if len(cases) == 0:
+            raise UserError(f"This fold has no {part} cases: give it some in {SPLIT_FILE}, or train another fold.")
+    missing = sorted({*train, *val} - set(available))
+    if missing:
+        raise UserError(
+            f"{SPLIT_FILE} names {len(missing)} cases that are not in {folder}: {shortened(missing)}. Preprocess them, or "
+            "take them out."
+        )
+
+
+def _is_split(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(_is_list_of_cases(value.get(part)) for part in ("train", "val"))
+
+
+def _is_list_of_cases(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(case, str) for case in value)
+
+
+def _count_cases(folder: Path) -> int:
+    try:
+        cases = infer_dataset_class(str(folder)).get_identifiers(str(folder))
+    except (AssertionError, KeyError) as error:
+        raise UserError(
+            f"{folder} must hold preprocessed cases of one format and nothing else, as nnU-Net tells the format by the "
+            "files' endings: remove what nnUNetv2_preprocess did not write, or run it again."
+        ) from error
+    return len(cases)

@@ -1,0 +1,1 @@
+"""What reaches the network: loading without labels, workers, augmentation, finite voxels."""

@@ -1,0 +1,1 @@
+"""What step 1 shows: validation, progress, pictures."""

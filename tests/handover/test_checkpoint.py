@@ -1,0 +1,122 @@
+"""Checkpoints: plain, and whole at any moment. Files that are none, or hostile, are in tests/bad_input."""
+
+from __future__ import annotations
+
+import io
+import os
+from contextlib import suppress
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover.checkpoint import plain, read_checkpoint, write_checkpoint
+
+WEIGHTS = {"network_weights": {"a": torch.ones(2)}}
+_buffer = io.BytesIO()
+torch.save(WEIGHTS | {"logging": {"loss": [np.float32(0.5)]}}, _buffer)
+WHOLE = _buffer.getvalue()
+
+
+def test_what_is_written_is_read_back(tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    write_checkpoint({**WEIGHTS, "logging": {"loss": [np.float32(0.5)], "cases": (np.str_("a"), None)}}, path)
+    content = torch.load(path, weights_only=True)
+    assert torch.equal(content["network_weights"]["a"], torch.ones(2))
+    assert content["logging"] == {"loss": [0.5], "cases": ("a", None)}
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pth"]
+    assert path.stat().st_mode & 0o777 == 0o666 & ~current_umask()
+
+
+def current_umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def test_a_write_that_fails_leaves_the_old_checkpoint_and_nothing_else(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pth"
+    write_checkpoint(WEIGHTS, path)
+    before = path.read_bytes()
+
+    def fill_the_disk(content, file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", fill_the_disk)
+    with pytest.raises(UserError, match=f"{path} could not be written: No space left on device; {tmp_path} has .* MiB free"):
+        write_checkpoint({"network_weights": {}}, path)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pth"]
+
+
+def test_an_error_that_is_not_the_disks_stays_what_it_is(tmp_path, monkeypatch):
+    def fail(content, file):
+        raise RuntimeError("no tensor")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(RuntimeError, match="no tensor"):
+        write_checkpoint(WEIGHTS, tmp_path / "checkpoint.pth")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("broken", "others", "words"),
+    [
+        ("latest", ["best"], "Move it away and train with --c, which then goes on from checkpoint_best.pth beside it."),
+        ("final", ["best", "latest"], "goes on from checkpoint_latest.pth beside it."),
+        ("latest", [], "Use another one, or train again."),
+        ("mine", ["best"], "Use another one, or train again."),
+    ],
+)
+def test_a_broken_checkpoint_is_told_with_the_way_on(tmp_path, broken, others, words):
+    for kind in others:
+        write_checkpoint(WEIGHTS, tmp_path / f"checkpoint_{kind}.pth")
+    path = tmp_path / f"checkpoint_{broken}.pth"
+    path.write_bytes(b"PK")
+    with pytest.raises(UserError) as error:
+        read_checkpoint(path)
+    assert f"{path} cannot be read as a checkpoint" in error.value.message and error.value.message.endswith(words)
+
+
+def test_plain_keeps_tensors_and_nesting():
+    tensor = torch.ones(1)
+    made = plain({1: [np.int64(2), (np.bool_(True), tensor)], "array": np.arange(2)})
+    assert made == {1: [2, (True, tensor)], "array": [0, 1]} and type(made[1][0]) is int
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch):
+    path = tmp_path / "checkpoint.pth"
+    write_checkpoint(WEIGHTS, path)
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(torch, "load", refuse)
+    with pytest.raises(UserError, match="for you are not allowed to read it"):
+        read_checkpoint(path)
+
+
+@settings(deadline=None)
+@given(st.data())
+def test_a_checkpoint_spoiled_anywhere_is_read_or_refused(data):
+    """Whatever torch raises over a byte, a user sees one line."""
+    content = bytearray(WHOLE)
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with NamedTemporaryFile() as file:
+        file.write(content[: data.draw(st.integers(0, len(content)))])
+        file.flush()
+        with suppress(UserError):
+            read_checkpoint(file.name)
+
+
+def test_nnunets_own_checkpoints_are_read(tmp_path):
+    """Their log holds numpy scalars."""
+    path = tmp_path / "checkpoint.pth"
+    torch.save({**WEIGHTS, "logging": {"train_losses": [np.float32(1), np.float64(2)]}, "_best_ema": np.float64(0.5)}, path)
+    assert read_checkpoint(path)["logging"]["train_losses"] == [1, 2]

@@ -1,0 +1,62 @@
+"""Which weights go over, and what is told of those that do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover.digest import differing_keys, make_digest
+from nnunetv2_lwi.handover.step1 import Step1, judge
+from nnunetv2_lwi.handover.transfer import hand_over, misfits
+from nnunetv2_lwi.planning.settings import LWISettings
+from tests.networks_for_tests import build_unet
+
+STRIDES = [[1, 1, 1], [2, 2, 2]]
+
+
+def make_step1(network, cases=("a", "b")) -> Step1:
+    provenance = {"dataset_name": "Dataset001_A", "plans_name": "P", "configuration": "c", "fold": 0, "cases": list(cases)}
+    return Step1(Path("step1.pth"), network.state_dict(), {"lwi": {"seed": 1}}, provenance, [])
+
+
+def test_everything_but_the_output_layers_goes_over_buffers_included():
+    source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
+    for network in (source, target):
+        network.encoder.register_buffer("statistics", torch.rand(2))
+    transfer = hand_over(make_step1(source), target)
+    assert torch.equal(target.encoder.statistics, source.encoder.statistics)
+    assert transfer.left == ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"]
+    assert set(transfer.taken) | set(transfer.left) == set(target.state_dict())
+    assert all(torch.equal(target.state_dict()[key], source.state_dict()[key]) for key in transfer.taken)
+
+
+def test_a_network_that_does_not_fit_is_left_as_it_was():
+    source, target = build_unet([[1, 1, 1], [2, 2, 2], [2, 2, 2]]), build_unet(STRIDES, channels=2)
+    before = {key: value.clone() for key, value in target.state_dict().items()}
+    with pytest.raises(UserError, match=r"has shape \[4, 1, 3, 3, 3\], here \[4, 2, 3, 3, 3\]"):
+        hand_over(make_step1(source), target)
+    assert all(torch.equal(before[key], value) for key, value in target.state_dict().items())
+    assert any("is missing" in problem for problem in misfits({}, target))
+    assert len(misfits({}, target, with_output_layers=True)) > len(misfits({}, target))
+
+
+def test_cases_are_compared_within_one_data_set_only():
+    step1 = make_step1(build_unet(STRIDES))
+    digest = {"lwi": {"seed": 1}}
+    assert judge(step1, digest, ["a"], ["b"], "Dataset001_A").warnings
+    assert not judge(step1, digest, ["a"], ["c"], "Dataset001_A").warnings
+    assert not judge(step1, digest, ["a", "b"], ["a", "b"], "Dataset001_A").warnings, "fold all validates what it trains on"
+    assert not judge(step1, digest, [], ["a"], "Dataset002_B").warnings
+
+
+def test_digests_differ_by_what_the_weights_depend_on():
+    configuration = {"architecture": {"arch_kwargs": {"n_stages": 3}}, "patch_size": [8, 8, 8], "spacing": [1, 1, 1]}
+    settings = LWISettings()
+    digest = make_digest(configuration, 1, settings)
+    assert differing_keys(digest, make_digest(configuration | {"batch_dice": True}, 1, settings)) == []
+    assert differing_keys(digest, make_digest(configuration, 2, settings)) == ["image_channels: 1, here 2"]
+    deeper = configuration | {"architecture": {"arch_kwargs": {"n_stages": 4}}}
+    assert differing_keys(digest, make_digest(deeper, 1, settings)) == ["architecture.arch_kwargs.n_stages: 3, here 4"]

@@ -1,0 +1,49 @@
+"""The closed set of settings and its defaults; what is refused, and how it is said, is in tests/bad_input."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, is_dataclass
+
+from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
+
+
+def read(block):
+    return LWISettings.from_configuration({"lwi": block})
+
+
+def test_defaults_hold_without_a_block():
+    settings = LWISettings.from_configuration({"patch_size": [8, 8, 8]})
+    assert settings == LWISettings() == read({})
+    assert (settings.masking.ratio, settings.masking.patch_size, settings.masking.strategy) == (0.4, (16, 16, 16), "random")
+    assert (settings.order_weight, settings.reconstruction_weight) == (1.0, 1.0)
+    assert (settings.init.epochs, settings.seg.epochs, settings.seg.lr, settings.seg.momentum) == (200, 1000, 1e-2, 0.99)
+
+
+def test_what_is_written_as_json_is_read_back_the_same():
+    settings = read({"num_subvolumes": 4, "init": {"optimizer": "AdamW", "betas": [0.8, 0.9]}, "order_levels": [0, 2]})
+    assert read(json.loads(json.dumps(as_json(settings)))) == settings
+
+
+def test_every_leaf_has_a_rule_and_the_default_keeps_it():
+    def check(settings):
+        for field in fields(settings):
+            value = getattr(settings, field.name)
+            if is_dataclass(value):
+                check(value)
+            else:
+                assert field.metadata["rule"].holds(value), field.name
+
+    check(LWISettings())
+
+
+def test_step1_is_all_that_its_weights_depend_on():
+    changed = {"init": {"epochs": 7}, "masking": {"ratio": 0.3}, "num_subvolumes": 2, "seed": 3, "iterations_per_epoch": 9}
+    for key, value in changed.items():
+        assert read({key: value}).step1() != LWISettings().step1(), key
+    for block in ({"seg": {"epochs": 3}}, {"augmentation_device": "cpu"}, {"val_iterations_per_epoch": 1}):
+        assert read(block).step1() == LWISettings().step1()
+
+
+def test_flatten_joins_keys():
+    assert flatten({"a": {"b": 1, "c": {"d": [2]}}, "e": None}) == {"a.b": 1, "a.c.d": [2], "e": None}
