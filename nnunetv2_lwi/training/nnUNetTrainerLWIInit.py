@@ -13,18 +13,19 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 from torch import distributed as dist
 
-from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY
 from nnunetv2_lwi.handover.provenance import make_provenance
 from nnunetv2_lwi.handover.transfer import misfits
 from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextNetwork, build_pretext_network
-from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch, count_masked
+from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.loading.augmentation import OwnDraws
 from nnunetv2_lwi.training.loading.label_free import no_labels, without_labels
+from nnunetv2_lwi.training.monitoring.description import describe_step1
 from nnunetv2_lwi.training.monitoring.progress import PretextLogger
 from nnunetv2_lwi.training.monitoring.validation import PretextEvaluator, validate_cases, write_progress_picture
 from nnunetv2_lwi.training.randomness import make_generator
@@ -94,7 +95,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
         encoder: nn.Module = pretext.network.encoder  # type: ignore[assignment]
         self.evaluate = PretextEvaluator(network, encoder, self.whole_task, self.loss, self.device, self.autocast)
         self.logger.local_logger = PretextLogger(self.loss.names, pretext.chance)
-        self._log_what_is_trained(pretext)
+        for line in describe_step1(self.lwi, pretext, self.transformation):
+            self.print_to_log_file(line)
 
     def on_train_start(self) -> None:
         """Say what the training starts from, then start it."""
@@ -116,43 +118,6 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     def _build_loss(self) -> PretextLoss:
         return PretextLoss.of(self.lwi, [level.index for level in self.pretext_network.order_heads.levels])
-
-    def _log_what_is_trained(self, pretext: PretextNetwork) -> None:
-        if self.lwi.predicts_order:
-            heads = [level.index for level in pretext.order_heads.levels]
-            thickness = self.configuration_manager.patch_size[0] // pretext.slabs
-            self.print_to_log_file(
-                f"Order prediction: {pretext.slabs} slabs of {thickness} slices, chance {pretext.chance:.3f}, heads at "
-                f"levels {heads}."
-            )
-            for level in pretext.levels_without_head():
-                undivided = f"its depth {level.depth} is no multiple of {pretext.slabs}"
-                reason = "network or plan leave it out" if level.can_order(pretext.slabs) else undivided
-                self.print_to_log_file(f"No order head at level {level.index}: {reason}.")
-        else:
-            self.print_to_log_file("No order prediction (lwi.order_weight is 0): nothing is shuffled, there are no heads.")
-        grid = self.transformation.grid
-        if grid is not None:
-            masking = self.lwi.masking
-            self.print_to_log_file(
-                f"Reconstruction: {masking.strategy} masking of {masking.ratio:.0%} of {grid.cells} cells of "
-                f"{grid.cell_size} voxels."
-            )
-            masked, drawn = count_masked(grid, masking)
-            if masking.ratio > 0 and masked in (0, drawn):
-                self.print_to_log_file(
-                    f"WARNING: {masked} of {drawn} {'columns of cells' if masking.strategy == 'tube' else 'cells'} are "
-                    "masked in every sample, so that there is nothing to fill in from what is around: make "
-                    "lwi.masking.patch_size smaller."
-                )
-        else:
-            self.print_to_log_file(
-                "No reconstruction (lwi.reconstruction_weight is 0): nothing is masked, the decoder is not trained and "
-                "starts step 2 random."
-            )
-        untrained = pretext.untrained_keys()
-        if untrained:
-            self.print_to_log_file(f"Not trained in step 1: {len(untrained)} tensors ({shortened(untrained)}).")
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
         """Step 1 has one output, at full resolution."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from nnunetv2_lwi.comparison import execution, scoring
 from nnunetv2_lwi.comparison.results import is_done, read_result
 from nnunetv2_lwi.comparison.scoring import hd95, missing, wanted
+from nnunetv2_lwi.comparison.source import LabelledImages
 from nnunetv2_lwi.errors import UserError
 from tests.comparison.conftest import write_result
 
@@ -24,6 +26,22 @@ def cube(offset: int) -> np.ndarray:
 def test_a_shifted_cube_is_as_far_as_it_was_shifted(offset):
     assert hd95(cube(offset), cube(0), "1", [1.0, 1.0, 1.0]) == pytest.approx(offset)
     assert hd95(cube(offset), cube(0), "1", [2.5, 1.0, 1.0]) == pytest.approx(2.5 * offset)
+
+
+def test_few_stray_voxels_do_not_count():
+    """The 95th percentile, not the maximum: ten voxels of a surface of several hundred lie far off."""
+    truth = np.zeros((40, 40, 40), np.uint8)
+    truth[5:15, 5:15, 5:15] = 1
+    prediction = truth.copy()
+    prediction[38, 38, 28:38] = 1
+    assert hd95(prediction, truth, "1", [1.0] * 3) == 0
+
+
+@pytest.mark.parametrize(("how", "mirrors"), [("plain", False), ("mirrored", True)])
+def test_predictions_are_mirrored_where_they_are_called_so(tmp_path, how, mirrors):
+    predictor = SimpleNamespace(use_mirroring=None, predict_from_files_sequential=lambda *_: None)
+    scoring._predict(predictor, tmp_path / "predictions", how, LabelledImages({"a": ["a_0000.nii.gz"]}, {"a": "a.nii.gz"}))
+    assert predictor.use_mirroring is mirrors
 
 
 def test_a_missing_class_has_no_distance():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import fields, is_dataclass
 
+from nnunetv2_lwi.planning.overrides import set_values
 from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
 
 
@@ -37,12 +38,32 @@ def test_every_leaf_has_a_rule_and_the_default_keeps_it():
     check(LWISettings())
 
 
+OTHER_VALUES = {
+    "num_subvolumes": 2, "masking.strategy": "tube", "masking.ratio": 0.3, "masking.patch_size": [4, 4, 4],
+    "masking.share": 0.5, "shuffled_share": 0.5,
+    "order_weight": 0.5, "reconstruction_weight": 0.5, "order_levels": [1], "init.epochs": 7,
+    "init.optimizer": "AdamW", "init.lr": 0.5, "init.weight_decay": 0.5, "init.momentum": 0.5, "init.nesterov": False,
+    "init.betas": [0.5, 0.5], "init.schedule": "cosine", "init.warmup_epochs": 1, "init.gradient_clip": None,
+    "iterations_per_epoch": 9, "seed": 3,
+}  # fmt: skip
+"""Of every setting that step 1's weights depend on."""
+
+
+def with_value(key, value):
+    block: dict = {}
+    set_values(block, {}, {key: value})
+    return read(block)
+
+
 def test_step1_is_all_that_its_weights_depend_on():
-    changed = {"init": {"epochs": 7}, "masking": {"ratio": 0.3}, "num_subvolumes": 2, "seed": 3, "iterations_per_epoch": 9}
-    for key, value in changed.items():
-        assert read({key: value}).step1() != LWISettings().step1(), key
-    for block in ({"seg": {"epochs": 3}}, {"augmentation_device": "cpu"}, {"val_iterations_per_epoch": 1}):
-        assert read(block).step1() == LWISettings().step1()
+    default = LWISettings()
+    others = {key for key in flatten(as_json(default)) if not key.startswith("seg.")}
+    others -= {"augmentation_device", "val_iterations_per_epoch"}
+    assert others == OTHER_VALUES.keys()
+    for key, value in OTHER_VALUES.items():
+        assert with_value(key, value).step1() != default.step1(), key
+    for key, value in (("seg.epochs", 3), ("augmentation_device", "cpu"), ("val_iterations_per_epoch", 1)):
+        assert with_value(key, value).step1() == default.step1(), key
 
 
 def test_flatten_joins_keys():

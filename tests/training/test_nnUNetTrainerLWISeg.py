@@ -13,6 +13,7 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training import base, resumable
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+from tests.networks.conftest import SMALL
 from tests.networks_for_tests import unet_kwargs
 from tests.tiny_dataset import TinyDataset
 
@@ -268,3 +269,41 @@ def test_gradient_clipping_can_be_switched_off(dataset, monkeypatch):
     assert calls == []
     train(dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random", "gradient_clip": 3}))
     assert calls == [3, 3]
+
+
+def test_a_network_names_the_weights_of_its_outputs(dataset):
+    """UNETR++ has three outputs, each with a weight; nnU-Net's would give the last one none."""
+    small = SMALL["unetr_pp"]
+    configuration = dataset.plans["configurations"]["3d_fullres"]
+    configuration["patch_size"] = small.patch_size
+    configuration["architecture"] = {
+        "network_class_name": "nnunetv2_lwi.networks.UNETRPlusPlus",
+        "arch_kwargs": small.arch_kwargs,
+        "_kw_requires_import": [],
+    }
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
+    trainer.initialize()
+    assert trainer.loss.weight_factors == pytest.approx((4 / 7, 2 / 7, 1 / 7))
+
+
+def test_a_validation_alone_mirrors_as_the_training_s_own(dataset):
+    """``--val`` makes no loaders, which is when nnU-Net decides which axes may be mirrored."""
+    trained = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
+    trained.run_training()
+    again = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
+    again.load_checkpoint(str(Path(trained.output_folder) / "checkpoint_final.pth"))
+    assert again.inference_allowed_mirroring_axes == trained.inference_allowed_mirroring_axes == (0, 1, 2)
+
+
+@pytest.mark.parametrize("clip", [0.1, None])
+def test_scaled_gradients_are_clipped_by_their_own_norm(dataset, clip):
+    """A scaler's gradients are 65,536 times too large: clipped so, next to nothing would be left of them."""
+    weights = []
+    for scaler in (None, torch.amp.GradScaler("cpu", init_scale=2.0**16)):
+        trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random", "gradient_clip": clip})
+        trainer.initialize()
+        trainer.grad_scaler = scaler
+        loss = sum((parameter * 3).sum() for parameter in trainer.network.parameters())
+        trainer.optimize(loss)
+        weights.append(torch.cat([parameter.detach().flatten() for parameter in trainer.network.parameters()]))
+    assert torch.allclose(*weights, rtol=1e-5, atol=1e-8)

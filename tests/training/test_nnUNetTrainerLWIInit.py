@@ -269,3 +269,39 @@ def test_shares_are_of_training_and_validation_does_the_whole_task(dataset):
     (validated,) = seen
     assert (validated.order != torch.arange(validated.order.shape[1])).any()
     assert (validated.masked == 0).flatten(1).any(1).all()
+
+
+def test_the_best_checkpoint_is_of_the_lowest_validation_loss(dataset, monkeypatch):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, init={"epochs": 4})
+    losses = iter([3.0, 1.0, 2.0, 1.5])
+
+    def log_validation(outputs):
+        for name in ("losses", *trainer.logger.local_logger.parts):
+            trainer.logger.log(f"val_{name}", next(losses) if name == "losses" else 0.0, trainer.current_epoch)
+
+    monkeypatch.setattr(trainer, "on_validation_epoch_end", log_validation)
+    trainer.run_training()
+    best = torch.load(Path(trainer.output_folder) / "checkpoint_best.pth", weights_only=True)
+    assert best["lwi"]["best_val_loss"] == 1.0 and best["current_epoch"] == 2
+
+
+def test_a_case_s_figures_are_means_over_its_patches_however_they_are_batched(dataset):
+    """Seven patches: a smaller last batch must not count as much as a full one."""
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, masking={"ratio": 0.0}, order_weight=0)
+    trainer.initialize()
+    trainer.network.eval()
+    depth, height, width = trainer.configuration_manager.patch_size
+    image = torch.randn(1, depth * 7, height, width, generator=torch.Generator().manual_seed(0))
+    image[:, -depth:] *= 10
+    one, several = (trainer.evaluate.on_case(image, batch_size) for batch_size in (1, 3))
+    assert one.keys() == several.keys()
+    for name, value in one.items():
+        assert several[name] == pytest.approx(value, rel=1e-4), name
+
+
+def test_patches_are_views_of_the_image(dataset):
+    """A case's patches side by side would take as much memory as the case again."""
+    image = torch.randn(1, 20, 20, 20)
+    patches = tile(image, (8, 16, 16))
+    assert len(patches) == 3 * 2 * 2
+    assert {patch.untyped_storage().data_ptr() for patch in patches} == {image.untyped_storage().data_ptr()}
