@@ -1,6 +1,7 @@
 # make demo   the whole job on a generated data set, or on DATASET=path/to/DatasetXXX_Name
-# make test   lint, types and tests; what CI runs
-# make test-all adds every network and setting (an hour), make soak hundreds of kills, make test-matrix other versions and Pythons
+# make test   lint, types and tests; what CI runs. TEST_DATASET=path/to/DatasetXXX_Name: the end-to-end tests on your data
+# make test-all adds every network and setting (an hour), make soak hundreds of kills, make test-matrix other versions and Pythons,
+# make mutants changes method/ and handover/ line by line and tells which changes no test notices
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -27,7 +28,7 @@ unexport PYTHONPATH
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadscope
 
-.PHONY: install demo test lint types tests test-all test-matrix soak bench clean
+.PHONY: install demo test lint types tests test-all test-matrix mutants soak bench clean
 
 install: $(INSTALLED)
 
@@ -58,6 +59,10 @@ test-all: lint types
 test-matrix:
 	.ci/matrix
 
+mutants: install
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet 'mutmut>=3.8,<4'
+	$(BIN)/mutmut run --max-children $(WORKERS)
+
 soak: install
 	$(BIN)/pytest -q -m soak
 
@@ -65,4 +70,4 @@ bench: install
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .work build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .work build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants

@@ -1,0 +1,55 @@
+"""The private parts of other packages are there and do what this package takes them for."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from torch import nn
+
+from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS, collector, end, times_changed, without_compilation
+
+
+class Endless:
+    """A loader of nothing."""
+
+    def set_thread_id(self, thread_id: int) -> None:
+        """As batchgenerators asks of a loader."""
+
+    def __next__(self) -> dict[str, object]:
+        return {"data": np.zeros(1)}
+
+
+def test_the_network_within_a_compiled_one_is_found():
+    network = nn.Linear(2, 2)
+    assert without_compilation(torch.compile(network)) is network  # type: ignore[arg-type]
+    assert without_compilation(network) is network
+
+
+def test_a_change_in_place_is_counted():
+    parameter = nn.Parameter(torch.zeros(2))
+    before = times_changed(parameter)
+    nn.init.ones_(parameter)
+    assert times_changed(parameter) > before
+
+
+def test_numpy_s_scalars_are_read_without_unpickling():
+    content = [np.dtype(code).type(1) for code in "?bBhHiIlLqQefd"]
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    buffer.seek(0)
+    with torch.serialization.safe_globals(NUMPY_SCALARS):
+        assert torch.load(buffer, weights_only=True) == content
+
+
+def test_workers_and_the_thread_that_collects_from_them_end():
+    loader = NonDetMultiThreadedAugmenter(Endless(), None, 1, 1, seeds=[0])
+    assert collector(loader) is None
+    next(loader)
+    thread = collector(loader)
+    assert thread is not None and thread.is_alive()
+    end(loader)
+    thread.join(10)
+    assert not thread.is_alive()
