@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover.checkpoint import plain, read_checkpoint, write_checkpoint
+from nnunetv2_lwi.handover.checkpoint import lacking_keys, plain, read_checkpoint, write_checkpoint
 
 WEIGHTS = {"network_weights": {"a": torch.ones(2)}}
 _buffer = io.BytesIO()
@@ -120,3 +120,44 @@ def test_nnunets_own_checkpoints_are_read(tmp_path):
     path = tmp_path / "checkpoint.pth"
     torch.save({**WEIGHTS, "logging": {"train_losses": [np.float32(1), np.float64(2)]}, "_best_ema": np.float64(0.5)}, path)
     assert read_checkpoint(path)["logging"]["train_losses"] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "content", [[1], {"a": 1}, {"network_weights": {"a": 1}}, {"network_weights": [torch.ones(1)]}], ids=str
+)
+def test_what_holds_no_weights_is_no_checkpoint(tmp_path, content):
+    path = tmp_path / "checkpoint.pth"
+    torch.save(content, path)
+    with pytest.raises(UserError) as error:
+        read_checkpoint(path)
+    assert error.value.reason == f"{path} is not a checkpoint of nnU-Net: it holds no network_weights. Use another one."
+
+
+def test_a_checkpoint_that_is_not_there_is_told(tmp_path):
+    with pytest.raises(UserError) as error:
+        read_checkpoint(tmp_path / "a.pth")
+    assert error.value.reason == f"There is no checkpoint {tmp_path / 'a.pth'}."
+
+
+class Code:
+    """Unpickled, it would be made."""
+
+
+def test_code_is_named_and_not_run(tmp_path):
+    path = tmp_path / "checkpoint.pth"
+    torch.save(WEIGHTS | {"code": Code()}, path)
+    with pytest.raises(UserError) as error:
+        read_checkpoint(path)
+    assert error.value.reason == (
+        f"{path} cannot be read as a checkpoint, for it would run code that is not known to be safe ({__name__}.Code). Use "
+        "another one, or train again."
+    )
+    path.write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"for it is cut short or no checkpoint at all\. Use another"):
+        read_checkpoint(path)
+
+
+def test_lacking_keys_are_named_by_their_blocks():
+    content = {"a": {"x": 1}, "b": 3}
+    assert lacking_keys(content, {"a": ("x", "y"), "b": ("z",), "c": ()}) == ["a.y", "b", "c"]
+    assert lacking_keys(content, {"a": ()}) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from torch import nn
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.digest import differing_keys, make_digest
 from nnunetv2_lwi.handover.step1 import Step1, judge
-from nnunetv2_lwi.handover.transfer import hand_over, keys_of_norms, misfits
+from nnunetv2_lwi.handover.transfer import Transfer, hand_over, keys_of_encoder, keys_of_norms, misfits
 from nnunetv2_lwi.planning.settings import LWISettings
 from tests.networks_for_tests import build_unet
 
@@ -85,3 +86,42 @@ def test_norms_stay_as_drawn_where_the_plan_does_not_hand_them_over():
     state = target.state_dict()
     assert all((state[key] == float(key.endswith("weight"))).all() for key in norms)
     assert all((state[key] == 7).all() for key in transfer.taken)
+
+
+def test_the_encoder_alone_goes_over_under_both_its_names():
+    """nnU-Net's decoders hold the encoder too."""
+    source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
+    before = {key: value.clone() for key, value in target.state_dict().items()}
+    transfer = hand_over(make_step1(source), target, parts="encoder")
+    of_encoder = {key for key in before if key.startswith(("encoder.", "decoder.encoder."))}
+    assert keys_of_encoder(target) == of_encoder == set(transfer.taken)
+    assert all(torch.equal(before[key], value) for key, value in target.state_dict().items() if key not in of_encoder)
+    assert "decoder.stages.0.convs.0.conv.weight" in transfer.unwanted
+
+
+def test_what_step_1_did_not_train_is_told_where_it_is_taken():
+    source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
+    untrained = ["decoder.stages.0.convs.0.conv.weight", "encoder.stages.0.0.convs.0.conv.bias"]
+    step1 = replace(make_step1(source), untrained=untrained)
+    assert hand_over(step1, target).untrained == untrained
+    assert hand_over(step1, target, parts="encoder").untrained == untrained[1:]
+
+
+def test_a_transfer_is_told_in_words():
+    taken, left = ["a", "b", "c", "d", "e"], ["o.w", "o.b"]
+    assert str(Transfer(taken, [], [], [])) == "5 of 5 tensors come from step 1."
+    assert str(Transfer(taken, left, ["n"], ["a", "b", "c", "d", "e"], source="them")) == (
+        "5 of 8 tensors come from them; 2 stay random, being output layers: o.w, o.b; 1 stay as drawn, since the plan does "
+        "not hand them over (lwi.seg.hand_over, hand_over_norms): n; 5 of those taken are as random as they were drawn, "
+        "since step 1 did not train them (lwi.reconstruction_weight is 0): a, b, c, d and 1 more."
+    )
+
+
+def test_misfits_are_all_told():
+    source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
+    state = source.state_dict()
+    last = list(state)[-1]
+    assert ".seg_layers." in last, "the output layers come last, so that what follows them is looked at too"
+    shuffled = nn.ModuleDict({"x": nn.ModuleDict({"seg_layers": nn.Linear(1, 1), "z": nn.Linear(1, 1)})})
+    assert misfits({}, shuffled) == ["x.z.weight is missing", "x.z.bias is missing"]
+    assert misfits(state, target) == []

@@ -56,3 +56,15 @@ def test_directions_of_equal_weight_are_counted(rank):
 def test_features_that_do_not_differ_have_none():
     assert FeatureMoments.of(torch.full(SHAPE, 0.7)).effective_rank() == 0
     assert FeatureMoments.of(torch.zeros(SHAPE)).effective_rank() == 0
+
+
+def test_small_features_are_features():
+    """What counts is how they differ beside their mean, not how large they are."""
+    small = 1e-8 * torch.randn(SHAPE, generator=torch.Generator().manual_seed(0))
+    assert FeatureMoments.of(small).effective_rank() == pytest.approx(FeatureMoments.of(1e8 * small).effective_rank())
+
+
+def test_parts_of_other_levels_do_not_add_up():
+    part = FeatureMoments.of(torch.randn(SHAPE))
+    with pytest.raises(ValueError, match="shorter"):
+        add_levels([[part, part], [part]])

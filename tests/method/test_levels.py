@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -47,10 +49,32 @@ def test_slabs_default_to_the_depth_of_the_deepest_level():
     assert count_slabs(read(order_weight=0, num_subvolumes=6), [Level(0, 4, 12)], 12) == 1
 
 
-@pytest.mark.parametrize(("block", "deepest", "depth"), [({}, 1, 16), ({"num_subvolumes": 5}, 3, 12), ({}, 3, 10)])
-def test_slabs_below_two_or_that_do_not_divide_the_depth_are_refused(block, deepest, depth):
-    with pytest.raises(UserError, match=r"lwi\.num_subvolumes = \d+ .*at least 2 and divide"):
+def test_two_slabs_are_enough():
+    assert count_slabs(read(), [Level(0, 4, 2)], 2) == 2
+
+
+MEASURED = "(the depth of the deepest level, as the plan names none)"
+
+
+@pytest.mark.parametrize(
+    ("block", "deepest", "depth", "words"),
+    [
+        ({}, 1, 9, f"1 {MEASURED} is not allowed with a patch of 9 slices: it must be at least 2 and divide them (3, 9)"),
+        ({"num_subvolumes": 5}, 3, 12, "5 in the plan is not allowed with a patch of 12 slices: it must be at least 2 and "
+         "divide them (2, 3, 4, 6, 12); or set lwi.order_weight 0 to predict no order."),
+        ({}, 3, 1, f"3 {MEASURED} is not allowed with a patch of 1 slices: it must be at least 2 and divide them (no number "
+         "does); or"),
+    ],
+)  # fmt: skip
+def test_slabs_below_two_or_that_do_not_divide_the_depth_are_refused(block, deepest, depth, words):
+    with pytest.raises(UserError, match=re.escape(f"lwi.num_subvolumes = {words}")):
         count_slabs(read(**block), [Level(0, 4, deepest)], depth)
+
+
+def test_a_level_that_cannot_is_told_beside_all_levels():
+    levels = [Level(0, 4, 12), Level(1, 8, 5)]
+    with pytest.raises(UserError, match=r"level 1 cannot tell .* Levels: 0 \(depth 12\), 1 \(depth 5\)\."):
+        choose_order_levels(read(order_levels=[1]), nn.Identity(), levels, 6)
 
 
 def test_levels_whose_depth_is_no_multiple_carry_no_head():

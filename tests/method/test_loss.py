@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.method.loss import PretextLoss, order_accuracy, order_loss, reconstruction_loss
 from nnunetv2_lwi.method.pretext_network import PretextOutput
 from nnunetv2_lwi.method.transformation import TransformedBatch
@@ -29,8 +30,25 @@ def test_order_loss_of_guessing_is_the_logarithm_of_b_whatever_b(slabs):
 
 
 def test_accuracy_counts_positions():
-    logits = torch.nn.functional.one_hot(torch.tensor([[1, 0, 2]]), 3).float()
-    assert order_accuracy(logits, torch.tensor([[1, 2, 0]])).item() == pytest.approx(1 / 3)
+    """Rows are positions, columns original slabs: of a permutation that is not its own inverse."""
+    logits = torch.nn.functional.one_hot(torch.tensor([[1, 2, 0]]), 3).float()
+    assert order_accuracy(logits, torch.tensor([[1, 2, 0]])).item() == 1
+    assert order_accuracy(logits, torch.tensor([[1, 0, 2]])).item() == pytest.approx(1 / 3)
+    output = PretextOutput([logits], None)
+    batch = TransformedBatch(torch.zeros(1), torch.zeros(1), torch.tensor([[1, 0, 2]]))
+    assert PretextLoss(1.0, 0.0, (7,))(output, batch)["order_accuracy_level_7"].item() == pytest.approx(1 / 3)
+
+
+def test_every_head_has_the_name_of_its_level():
+    output = PretextOutput([torch.zeros(1, 2, 2)] * 2, None)
+    batch = TransformedBatch(torch.zeros(1), torch.zeros(1), torch.tensor([[1, 0]]))
+    with pytest.raises(ValueError, match="shorter"):
+        PretextLoss(1.0, 0.0, (0, 1, 2))(output, batch)
+
+
+def test_a_reconstruction_of_another_shape_is_told_with_both_shapes():
+    with pytest.raises(UserError, match=r"has the shape \[1, 2, 2, 1\] and the image \[1, 2, 2, 2\]: a network"):
+        reconstruction_loss(torch.zeros(3, 1, 2, 2, 1), torch.zeros(3, 1, 2, 2, 2))
 
 
 def test_reconstruction_counts_all_voxels_and_compares_with_the_shuffled_volume():

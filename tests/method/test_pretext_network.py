@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_lwi.method.loss import PretextLoss
-from nnunetv2_lwi.method.pretext_network import PretextNetwork
+from nnunetv2_lwi.method.pretext_network import PretextNetwork, build_pretext_network
 from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import LWISettings
 from tests.networks_for_tests import build_unet
+from tests.tiny_dataset import make_plans
 
 PATCH = (12, 16, 24)
 STRIDES = {
@@ -23,6 +25,35 @@ def make(strides="isotropic", channels=2, residual=False, **block) -> PretextNet
     torch.manual_seed(0)
     network = build_unet(STRIDES[strides], channels, channels, residual)
     return PretextNetwork.around(network, LWISettings.from_configuration({"lwi": block}), channels, PATCH)
+
+
+def test_a_plan_s_network_is_built_with_an_output_a_channel():
+    configuration = PlansManager(make_plans(channels=2)).get_configuration("3d_fullres")
+    pretext = build_pretext_network(configuration, 2, LWISettings.from_configuration({"lwi": {"num_subvolumes": 4}}))
+    assert pretext.slabs == 4 and [level.depth for level in pretext.levels] == [8, 4, 2]
+    assert [level.index for level in pretext.levels_without_head()] == [2]
+    output = pretext(torch.zeros(1, 2, *configuration.patch_size))
+    assert output.reconstruction.shape == (1, 2, *configuration.patch_size)
+    assert pretext.network.decoder.deep_supervision is False
+
+
+def test_the_network_says_which_levels_are_offered():
+    network = build_unet(STRIDES["isotropic"], 1, 1)
+    network.order_levels = (1,)
+    pretext = PretextNetwork.around(network, LWISettings(), 1, PATCH)
+    assert [level.index for level in pretext.order_heads.levels] == [1]
+
+
+def test_arguments_of_the_state_dict_reach_the_network():
+    pretext = make(channels=1)
+    state = pretext.state_dict(prefix="a.")
+    assert all(key.startswith(("a.encoder.", "a.decoder.")) for key in state)
+    kept = pretext.state_dict(keep_vars=True)
+    assert all(isinstance(value, torch.nn.Parameter) for value in kept.values())
+    some = {key: value for key, value in pretext.state_dict().items() if key.startswith("encoder.")}
+    assert pretext.load_state_dict(some, strict=False).missing_keys
+    with pytest.raises(RuntimeError, match="Missing key"):
+        pretext.load_state_dict(some)
 
 
 @pytest.mark.parametrize("residual", [False, True])

@@ -192,3 +192,18 @@ def test_without_order_nothing_moves_and_without_masking_nothing_is_lost():
     assert torch.equal(unmoved.shuffled, volume) and (unmoved.masked == 0).any()
     unmasked = Transformation((8, 4, 4), 4, None)(volume, generator())
     assert torch.equal(unmasked.masked, unmasked.shuffled) and not torch.equal(unmasked.shuffled, volume)
+
+
+def test_which_samples_are_shuffled_follows_the_generator():
+    """A resumed training goes on with the generator's state alone."""
+    one, same, other = (draw_order(64, 4, generator(seed), share=0.5) for seed in (0, 0, 1))
+    assert torch.equal(one, same) and not torch.equal(one, other)
+    shuffled = (one != torch.arange(4)).any(1).float().mean().item()
+    assert 0.25 < shuffled < 0.75
+
+
+def test_a_validation_shuffles_and_masks_every_sample():
+    masking = MaskingSettings(share=0.5)
+    whole = Transformation((8, 8, 8), 2, masking, 0.5).of_every_sample()
+    assert (whole.masking.share, whole.shuffled_share) == (1.0, 1.0)
+    assert Transformation((8, 8, 8), 2, None, 0.5).of_every_sample().masking is None

@@ -1,0 +1,86 @@
+"""A step 1 read from its checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover.checkpoint import FORMAT
+from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
+from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+
+PROVENANCE = {"dataset_name": "D", "plans_name": "P", "configuration": "c", "fold": 0, "cases": ["a"], "versions": {}}
+
+
+def write(path: Path, trainer: str = STEP1_TRAINER, **changes: Any) -> Path:
+    ours = {"format": FORMAT, "digest": {"patch_size": [8]}, "provenance": PROVENANCE, "untrained": ["w"]} | changes
+    ours = {key: value for key, value in ours.items() if value is not None}
+    content = {"trainer_name": trainer, "network_weights": {"w": torch.ones(2)}, "lwi": ours}
+    torch.save(content, path)
+    return path
+
+
+def test_what_stands_in_the_checkpoint_is_read(tmp_path):
+    path = write(tmp_path / "a.pth")
+    for step1 in (read_step1(str(path)), find_step1(path)):
+        assert step1 is not None and (step1.path, step1.digest, step1.provenance) == (path, {"patch_size": [8]}, PROVENANCE)
+        assert torch.equal(step1.weights["w"], torch.ones(2)) and step1.untrained == ["w"]
+        assert step1.origin == "D, plans P, configuration c, fold 0"
+    assert read_step1(write(tmp_path / "b.pth", untrained=None)).untrained == []
+
+
+def test_the_checkpoint_of_another_trainer_is_none(tmp_path):
+    path = write(tmp_path / "a.pth", trainer=STEP2_TRAINER)
+    assert find_step1(path) is None
+    with pytest.raises(UserError) as error:
+        read_step1(path)
+    assert error.value.reason == (
+        f"{path} is not the checkpoint of a step 1 but of trainer {STEP2_TRAINER}. Give the checkpoint_final.pth of a "
+        f"training with -tr {STEP1_TRAINER}."
+    )
+    torch.save({"trainer_name": STEP1_TRAINER, "network_weights": {}, "lwi": None}, path)
+    assert find_step1(path) is None, "a trainer of the same name that is not ours"
+
+
+@pytest.mark.parametrize(
+    ("changes", "lacking"),
+    [
+        ({"digest": None}, "digest"),
+        ({"digest": None, "provenance": None}, "digest, provenance"),
+        (
+            {"provenance": {"dataset_name": "D", "fold": 0}},
+            "provenance.plans_name, provenance.configuration, provenance.cases",
+        ),
+    ],
+)
+def test_a_checkpoint_that_lacks_something_is_damaged(tmp_path, changes, lacking):
+    path = write(tmp_path / "a.pth", **changes)
+    with pytest.raises(UserError) as error:
+        find_step1(path)
+    assert error.value.reason.startswith(f"{path} is damaged: its lwi holds no {lacking}")
+    assert error.value.reason.endswith(". Use another one, or train again.")
+
+
+def test_another_format_is_refused(tmp_path):
+    path = write(tmp_path / "a.pth", format=99)
+    with pytest.raises(UserError) as error:
+        find_step1(path)
+    assert error.value.reason == (
+        f"{path} was written by another version of nnunetv2_lwi: its format is 99, this version reads {FORMAT}. Use that "
+        "version, or train again."
+    )
+
+
+def test_a_step_1_is_judged_by_digest_and_cases(tmp_path):
+    step1 = Step1(tmp_path, {}, {"seed": 1}, PROVENANCE | {"cases": ["a", "b"]}, [])
+    verdict = judge(step1, {"seed": 2}, ["c"], ["a", "b"], "D")
+    assert verdict.refusals == ["seed: 1, here 2"]
+    assert verdict.warnings == ["step 1 saw the images (not the labels) of 2 of this fold's validation cases: a, b"]
+    with pytest.raises(UserError) as error:
+        Verdict(["x", "y"]).raise_if_refused(step1)
+    assert error.value.reason == f"{tmp_path} cannot start this training: x; y."
+    Verdict([], ["warned"]).raise_if_refused(step1)

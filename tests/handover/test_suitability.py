@@ -1,0 +1,118 @@
+"""Whether checkpoints fit a training that is not running."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover.checkpoint import FORMAT
+from nnunetv2_lwi.handover.digest import make_digest
+from nnunetv2_lwi.handover.suitability import changes_since, check_step1, check_weights, read_step2, require_fitting
+from nnunetv2_lwi.method.pretext_network import build_pretext_network
+from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.planning.settings import LWISettings
+from tests.networks_for_tests import build_unet
+from tests.tiny_dataset import NAME, STRIDES, make_plans
+
+DATASET_JSON = {"channel_names": {"0": "MRI0"}, "labels": {"background": 0, "one": 1, "two": 2}, "file_ending": ".nii.gz"}
+Plans = dict[str, Any]
+
+
+@pytest.fixture
+def plans() -> Plans:
+    return make_plans()
+
+
+def changed(plans: Plans, **lwi: Any) -> Plans:
+    other = deepcopy(plans)
+    other["configurations"]["3d_fullres"]["lwi"] |= lwi
+    return other
+
+
+def write_step1(path: Path, plans: Plans, **more: Any) -> Path:
+    configuration = PlansManager(plans).get_configuration("3d_fullres")
+    settings = LWISettings.from_configuration(configuration.configuration)
+    provenance = {"plans_name": "nnUNetPlans", "configuration": "3d_fullres", "fold": 0, "cases": ["a"], "versions": {}}
+    ours = {
+        "format": FORMAT,
+        "digest": make_digest(configuration.configuration, 1, settings),
+        "provenance": provenance | {"dataset_name": NAME},
+    }
+    weights = build_pretext_network(configuration, 1, settings).state_dict()
+    torch.save({"trainer_name": STEP1_TRAINER, "network_weights": weights, "lwi": ours} | more, path)
+    return path
+
+
+def test_a_step_1_of_the_same_plan_fits(tmp_path, plans):
+    path = write_step1(tmp_path / "a.pth", plans)
+    step1, verdict = check_step1(path, plans, "3d_fullres", DATASET_JSON, ["a"], ["b"])
+    assert step1.path == path and verdict.refusals == [] and verdict.warnings == []
+    assert check_step1(path, plans, "3d_fullres", DATASET_JSON, ["c"], ["a"])[1].warnings
+    assert (
+        check_step1(path, plans | {"dataset_name": "Dataset998_B"}, "3d_fullres", DATASET_JSON, ["c"], ["a"])[1].warnings
+        == []
+    )
+
+
+def test_a_step_1_of_other_settings_does_not(tmp_path, plans):
+    path = write_step1(tmp_path / "a.pth", plans)
+    _, verdict = check_step1(path, changed(plans, order_weight=0.5), "3d_fullres", DATASET_JSON, [], [])
+    assert verdict.refusals == ["lwi.order_weight: 1.0, here 0.5"]
+
+
+def test_a_step_1_whose_weights_are_not_what_it_says_does_not(tmp_path, plans):
+    weights = build_unet(STRIDES, features=6).state_dict()
+    path = write_step1(tmp_path / "a.pth", plans, network_weights=weights)
+    _, verdict = check_step1(path, plans, "3d_fullres", DATASET_JSON, [], [])
+    assert "encoder.stages.0.0.convs.0.conv.weight has shape [6, 1, 3, 3, 3], here [4, 1, 3, 3, 3]" in verdict.refusals
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_any_trainers_weights_fit_by_names_and_shapes_output_layers_aside(tmp_path, plans, outputs):
+    torch.save({"network_weights": build_unet(STRIDES, outputs=outputs).state_dict()}, tmp_path / "a.pth")
+    assert check_weights(tmp_path / "a.pth", plans, "3d_fullres", DATASET_JSON) == []
+    require_fitting(tmp_path / "a.pth", build_unet(STRIDES, outputs=5))
+    torch.save({"network_weights": build_unet(STRIDES[:2]).state_dict()}, tmp_path / "b.pth")
+    problems = check_weights(tmp_path / "b.pth", plans, "3d_fullres", DATASET_JSON)
+    assert any("encoder.stages.2" in problem and "is missing" in problem for problem in problems)
+    with pytest.raises(UserError, match=r"-pretrained_weights .*b\.pth does not fit the network of this plan: .* more\.$"):
+        require_fitting(tmp_path / "b.pth", build_unet(STRIDES))
+
+
+def write_step2(path: Path, plans: Plans, **changes: Any) -> Path:
+    settings = LWISettings.from_configuration(plans["configurations"]["3d_fullres"])
+    digest = make_digest(plans["configurations"]["3d_fullres"], 1, settings)
+    ours = {"format": FORMAT, "digest": digest, "start": {"kind": "step1"}, "step2": settings.step2()} | changes
+    torch.save({"trainer_name": STEP2_TRAINER, "network_weights": {}, "lwi": ours}, path)
+    return path
+
+
+def test_a_step_2_says_what_it_was_trained_with(tmp_path, plans):
+    state = read_step2(write_step2(tmp_path / "a.pth", plans))
+    assert changes_since(state, plans, "3d_fullres", DATASET_JSON) == []
+    other = changed(plans, order_weight=0.5, seg={"epochs": 7, "lr": 1e-2})
+    assert changes_since(state, other, "3d_fullres", DATASET_JSON) == [
+        "lwi.order_weight: 1.0, here 0.5",
+        "lwi.seg.epochs: 2, here 7",
+    ]
+
+
+def test_where_a_step_2_belongs_nothing_else_is_read(tmp_path, plans):
+    path = write_step1(tmp_path / "a.pth", plans)
+    with pytest.raises(UserError) as error:
+        read_step2(path)
+    assert error.value.reason == f"{path} is a checkpoint of {STEP1_TRAINER}, where one of {STEP2_TRAINER} belongs."
+    torch.save({"trainer_name": STEP2_TRAINER, "network_weights": {}}, path)
+    with pytest.raises(UserError, match=f"a checkpoint of {STEP2_TRAINER}, where one of"):
+        read_step2(path)
+    for changes, lacking in (({"digest": {}}, r"digest\.lwi"), ({"start": None}, "start"), ({"start": {}}, r"start\.kind")):
+        with pytest.raises(UserError, match=rf"is damaged: its lwi holds no {lacking}\. Move it away\.$"):
+            read_step2(write_step2(path, plans, **changes))
+    with pytest.raises(UserError, match="its format is 0"):
+        read_step2(write_step2(path, plans, format=0))
