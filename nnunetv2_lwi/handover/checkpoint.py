@@ -22,8 +22,10 @@ from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS
 LWI_KEY = "lwi"
 """What is ours stands in a checkpoint under this key; everything else is nnU-Net's."""
 
-FORMAT = 1
-"""Of what stands under that key; a checkpoint of another format is refused, not guessed at."""
+FORMAT = 2
+"""Of what stands under that key. In 1 a finished step 1 kept nothing back."""
+READABLE = (1, FORMAT)
+"""A checkpoint of another format is refused, not guessed at."""
 
 IN_ORDER_OF_RESUMING = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
 """Which checkpoint of a folder nnU-Net's ``--c`` goes on from: the first that is there."""
@@ -69,10 +71,10 @@ def require_format(path: str | os.PathLike[str], ours: Mapping[str, Any]) -> Non
     """Raises:
     UserError: what is ours in a checkpoint was written by a version with another format.
     """
-    if ours.get("format") != FORMAT:
+    if ours.get("format") not in READABLE:
         raise UserError(
             f"{path} was written by another version of nnunetv2_lwi: its format is {ours.get('format')}, this version reads "
-            f"{FORMAT}. Use that version, or train again."
+            f"{' and '.join(map(str, READABLE))}. Use that version, or train again."
         )
 
 

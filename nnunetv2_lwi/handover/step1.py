@@ -25,11 +25,19 @@ class Step1:
 
     path: Path
     weights: dict[str, Tensor]
+    """What the stock ``-pretrained_weights`` hands over: parts that the plan keeps back are as drawn."""
     digest: Digest
     provenance: dict[str, Any]
     """data set, plans, configuration, fold, cases (identifiers) and versions."""
     untrained: list[str]
-    """Keys of ``weights`` that step 1 left as they were drawn."""
+    """Keys of ``weights`` that step 1 did not train at all."""
+    kept_back: dict[str, Tensor] = field(default_factory=dict)
+    """What step 1 trained of the parts that ``weights`` has as drawn."""
+
+    @property
+    def trained(self) -> dict[str, Tensor]:
+        """Every weight as step 1 left it."""
+        return {**self.weights, **self.kept_back}
 
     @property
     def origin(self) -> str:
@@ -83,7 +91,12 @@ def find_step1(path: str | os.PathLike[str]) -> Step1 | None:
     if lacking:
         raise UserError(f"{path} is damaged: its {LWI_KEY} holds no {', '.join(lacking)}. Use another one, or train again.")
     return Step1(
-        Path(path), checkpoint["network_weights"], ours["digest"], ours["provenance"], list(ours.get("untrained", []))
+        Path(path),
+        checkpoint["network_weights"],
+        ours["digest"],
+        ours["provenance"],
+        list(ours.get("untrained", [])),
+        dict(ours.get("kept_back", {})),
     )
 
 

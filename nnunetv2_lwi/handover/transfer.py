@@ -69,46 +69,37 @@ def output_layers(network: nn.Module) -> list[str]:
     return [key for key in network.state_dict() if OUTPUT_LAYERS in key]
 
 
-def keys_of_encoder(network: nn.Module) -> set[str]:
-    """Keys whose tensors are the encoder's, also by another name: nnU-Net's decoders hold the encoder too."""
-    encoder: nn.Module = network.encoder  # type: ignore[assignment]
-    own = {tensor.data_ptr() for tensor in encoder.state_dict().values()}
-    return {key for key, tensor in network.state_dict().items() if tensor.data_ptr() in own}
-
-
 def keys_of_norms(network: nn.Module) -> set[str]:
     """Keys of scale and shift of every normalization layer, by every name; running statistics are not among them."""
     layers = (name for name, module in network.named_modules(remove_duplicate=False) if isinstance(module, NORMS))
     return {f"{name}.{parameter}" for name in layers for parameter in ("weight", "bias")}
 
 
-def hand_over(step1: Step1, network: nn.Module, parts: str = "network", norms: bool = True) -> Transfer:
-    """Copy every weight and buffer except output layers into the network, or those of its encoder.
+def hand_over(step1: Step1, network: nn.Module, wanted: Iterable[str]) -> Transfer:
+    """Copy what is wanted, and no output layer, into the network.
 
     Args:
-        parts: ``network`` or ``encoder``.
-        norms: scale and shift of normalization layers too.
+        wanted: keys; see :func:`~nnunetv2_lwi.handover.parts.keys_handed_over`.
 
     Raises:
         UserError: a key is missing or has another shape; the network is left as it was.
     """
-    problems = misfits(step1.weights, network)
+    problems = misfits(step1.trained, network)
     if problems:
         raise UserError(f"{step1.path} does not fit the network of this plan: {shortened(problems)}.")
-    transfer = plan_transfer(network, parts, norms, step1.untrained)
-    overwrite(network, {key: step1.weights[key] for key in transfer.taken})
+    transfer = plan_transfer(network, wanted, step1.untrained)
+    overwrite(network, {key: step1.trained[key] for key in transfer.taken})
     return transfer
 
 
-def plan_transfer(network: nn.Module, parts: str, norms: bool, untrained: Iterable[str] = ()) -> Transfer:
-    """Which keys of a network come from elsewhere and which do not; see :func:`hand_over` for ``parts`` and ``norms``.
+def plan_transfer(network: nn.Module, wanted: Iterable[str], untrained: Iterable[str] = ()) -> Transfer:
+    """Which keys of a network come from elsewhere and which do not.
 
     Args:
+        wanted: as for :func:`hand_over`.
         untrained: keys of the weights that come which were never trained.
     """
-    keys, left = list(network.state_dict()), output_layers(network)
-    wanted = set(keys) if parts == "network" else keys_of_encoder(network)
-    wanted -= set() if norms else keys_of_norms(network)
+    keys, left, wanted = list(network.state_dict()), output_layers(network), set(wanted)
     taken = [key for key in keys if key in wanted and key not in left]
     unwanted = [key for key in keys if key not in wanted and key not in left]
     return Transfer(taken, left, unwanted, [key for key in untrained if key in taken])

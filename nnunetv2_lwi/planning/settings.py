@@ -22,7 +22,7 @@ STARTS = ("step1", "random")
 INITIALIZATIONS = (
     "network", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "trunc_normal",
 )  # fmt: skip
-HANDED_OVER = ("network", "encoder")
+HANDED_OVER = ("encoder", "all_but_last_two_stages", "all_but_last_stage", "network")
 AUGMENTATION_DEVICES = ("auto", "cpu")
 
 Settings = TypeVar("Settings")
@@ -129,8 +129,8 @@ class SegSettings(TrainingSettings):
 
     start: str = setting("step1", one_of(STARTS))
     """``random`` is a baseline with the same optimiser and schedule."""
-    hand_over: str = setting("network", one_of(HANDED_OVER))
-    """What comes from step 1: encoder and decoder, or the encoder alone. Output layers never do."""
+    hand_over: str = setting("encoder", one_of(HANDED_OVER))
+    """What comes from step 1: the encoder alone, the decoder too but for its last stages, or all. Output layers never do."""
     hand_over_norms: bool = setting(True, TRUE_OR_FALSE)
     """Whether scale and shift of normalization layers come from step 1 as well; else they stay 1 and 0."""
     initialization: str = setting("network", one_of(INITIALIZATIONS))

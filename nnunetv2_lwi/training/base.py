@@ -17,7 +17,9 @@ from torch import Tensor, autocast, nn
 
 from nnunetv2_lwi.disk import WRITE_REFUSALS, writing_failed
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover.parts import keys_handed_over
 from nnunetv2_lwi.handover.suitability import require_fitting
+from nnunetv2_lwi.handover.transfer import keys_of_norms
 from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
 from nnunetv2_lwi.nnunet.command_line import given_weights
@@ -133,6 +135,17 @@ class LWITrainer(ResumableTrainer):
             seed_all(self.seed)
         super().initialize()
         self._built_versions = self._versions()
+
+    @property
+    def network_of_plan(self) -> nn.Module:
+        """The network that the plan names, with an encoder and a decoder."""
+        return self.unwrapped_network
+
+    def keys_handed_over(self) -> set[str]:
+        """What of the network goes from step 1 to step 2, as the plan says."""
+        network, seg = self.network_of_plan, self.lwi.seg
+        wanted = keys_handed_over(network, seg.hand_over, self.num_input_channels, self.configuration_manager.patch_size)
+        return wanted if seg.hand_over_norms else wanted - keys_of_norms(network)
 
     def _versions(self) -> dict[str, int]:
         return {name: times_changed(parameter) for name, parameter in self.unwrapped_network.named_parameters()}

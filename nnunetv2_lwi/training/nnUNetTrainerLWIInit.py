@@ -14,13 +14,15 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover.checkpoint import LWI_KEY
+from nnunetv2_lwi.handover.checkpoint import LWI_KEY, on_cpu
 from nnunetv2_lwi.handover.provenance import make_provenance
-from nnunetv2_lwi.handover.transfer import misfits
+from nnunetv2_lwi.handover.step1 import find_step1
+from nnunetv2_lwi.handover.transfer import misfits, overwrite, plan_transfer
 from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextNetwork, build_pretext_network
 from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
 from nnunetv2_lwi.names import STEP2_TRAINER
+from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.loading.augmentation import OwnDraws
@@ -49,6 +51,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self.oversample_foreground_percent = 0.0
         self.enable_deep_supervision = False
         self.best_val_loss: float | None = None
+        self._as_drawn: dict[str, Tensor] = {}
 
     @staticmethod
     def build_network_architecture(
@@ -86,6 +89,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """Build network, transformation and logger, and say what is trained."""
         super().initialize()
         pretext = self.pretext_network
+        self._as_drawn = self._drawn_parts()
         depth, height, width = self.configuration_manager.patch_size
         masking = self.lwi.masking if self.lwi.reconstructs else None
         self.transformation = Transformation((depth, height, width), pretext.slabs, masking, self.lwi.shuffled_share)
@@ -106,8 +110,28 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.print_to_log_file(f"Resumed from {self.resumed_from}; it started from: {self.start['kind']}.")
         else:
             self.start = {"kind": "pretrained_weights" if self.weights_were_loaded() else "random"}
+            self._take_what_a_step1_kept_back()
             self.print_to_log_file(f"Start: {self.start['kind']}.")
         super().on_train_start()
+
+    def _drawn_parts(self) -> dict[str, Tensor]:
+        """What step 2 does not take over, as step 1 drew it."""
+        state = self.network_of_plan.state_dict()
+        return on_cpu(
+            {key: state[key].clone() for key in plan_transfer(self.network_of_plan, self.keys_handed_over()).unwanted}
+        )
+
+    def _take_what_a_step1_kept_back(self) -> None:
+        """nnU-Net's ``-pretrained_weights`` knows only what starts step 2; a step 1 goes on from all that was learned."""
+        path = given_weights()
+        step1 = None if path is None else find_step1(path)
+        if step1 is not None:
+            overwrite(self.network_of_plan, step1.kept_back)
+
+    @property
+    def network_of_plan(self) -> nn.Module:
+        """Without the order heads."""
+        return self.pretext_network.network
 
     @property
     def pretext_network(self) -> PretextNetwork:
@@ -222,6 +246,18 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self.print_to_log_file(f"Validation complete: see {folder}")
         empty_cache(self.device)
 
+    def checkpoint(self, finished: bool) -> dict[str, Any]:
+        """Of a finished step 1 what shall start step 2: the stock ``-pretrained_weights`` hands over all of it.
+
+        Parts that the plan does not hand over are there as they were drawn; what was trained of them stands under ``lwi``.
+        """
+        content = super().checkpoint(finished)
+        if finished:
+            weights = content["network_weights"]
+            content[LWI_KEY]["kept_back"] = {key: weights[key] for key in self._as_drawn}
+            weights.update(self._as_drawn)
+        return content
+
     def lwi_state(self) -> dict[str, Any]:
         """Order heads, provenance, and what step 2 must know."""
         pretext = self.pretext_network
@@ -255,6 +291,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         return problems or self.changes_since(checkpoint[LWI_KEY])
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
-        super()._restore(checkpoint)
+        trained = {**checkpoint["network_weights"], **checkpoint[LWI_KEY].get("kept_back", {})}
+        super()._restore({**checkpoint, "network_weights": trained})
         self.pretext_network.order_heads.load_state_dict(checkpoint[LWI_KEY]["order_heads"])
         self.best_val_loss = checkpoint[LWI_KEY]["best_val_loss"]

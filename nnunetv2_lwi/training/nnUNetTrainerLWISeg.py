@@ -43,7 +43,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
         self._as_drawn = {key: state[key].clone() for key in self._planned_transfer().unwanted}
 
     def _planned_transfer(self, untrained: Iterable[str] = ()) -> Transfer:
-        return plan_transfer(self.unwrapped_network, self.lwi.seg.hand_over, self.lwi.seg.hand_over_norms, untrained)
+        return plan_transfer(self.unwrapped_network, self.keys_handed_over(), untrained)
 
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
         """The network, with as many outputs as may be: none is looked at here."""
@@ -85,11 +85,16 @@ class nnUNetTrainerLWISeg(LWITrainer):
             self._start_from_step1()
 
     def _keep_loaded_weights(self) -> None:
-        """nnU-Net checked names and shapes and nothing else; what a step 1 says of itself is told, not insisted on."""
+        """nnU-Net checked names and shapes and nothing else; what a step 1 says of itself is told, not insisted on.
+
+        Of a step 1 also what it kept back goes over, where this plan hands it over.
+        """
         overwrite(self.unwrapped_network, self._as_drawn)
         path = given_weights()
         self.start = {"kind": "pretrained_weights", "path": None if path is None else str(path.absolute())}
         step1 = None if path is None else find_step1(path)
+        if step1 is not None:
+            hand_over(step1, self.unwrapped_network, self.keys_handed_over())
         transfer = replace(self._planned_transfer(() if step1 is None else step1.untrained), source="them")
         self.print_to_log_file(f"Start: the weights that were loaded into the network (-pretrained_weights). {transfer}")
         if step1 is None:
@@ -119,7 +124,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
                 f"{step1.path} is stale, the plan changed since: {'; '.join(verdict.refusals)}. Undo the change, or move "
                 f"{step1.path.parent} away and run {self._step1_command()}."
             )
-        transfer = hand_over(step1, self.unwrapped_network, self.lwi.seg.hand_over, self.lwi.seg.hand_over_norms)
+        transfer = hand_over(step1, self.unwrapped_network, self.keys_handed_over())
         self.start = {"kind": "step1", "path": str(step1.path), "provenance": step1.provenance}
         self.print_to_log_file(f"Start: step 1 of {step1.origin} ({step1.path}). {transfer}")
         for warning in verdict.warnings:

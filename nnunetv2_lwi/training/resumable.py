@@ -33,6 +33,9 @@ KEYS_OF_A_CHECKPOINT = {
     "inference_allowed_mirroring_axes",
 }  # fmt: skip
 
+FINAL = "checkpoint_final.pth"
+"""Of a finished training."""
+
 SECONDS_BETWEEN_CHECKPOINTS = 600.0
 """``checkpoint_latest`` is written every epoch or this often, whichever is rarer."""
 
@@ -93,21 +96,26 @@ class ResumableTrainer(nnUNetTrainer):
         if self.disable_checkpointing:
             self.print_to_log_file("No checkpoint written, checkpointing is disabled")
             return
-        write_checkpoint(
-            {
-                "network_weights": on_cpu(self.unwrapped_network.state_dict()),
-                "optimizer_state": self.optimizer.state_dict(),
-                "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
-                "logging": self.logger.get_checkpoint(),
-                "_best_ema": self._best_ema,
-                "current_epoch": self.current_epoch + 1,
-                "init_args": self.my_init_kwargs,
-                "trainer_name": self.__class__.__name__,
-                "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
-                LWI_KEY: self.lwi_state() | {"random_state": self.random_state()},
-            },
-            filename,
-        )
+        write_checkpoint(self.checkpoint(finished=Path(filename).name == FINAL), filename)
+
+    def checkpoint(self, finished: bool) -> dict[str, Any]:
+        """What is written.
+
+        Args:
+            finished: whether the training is, so that this is ``checkpoint_final``.
+        """
+        return {
+            "network_weights": on_cpu(self.unwrapped_network.state_dict()),
+            "optimizer_state": self.optimizer.state_dict(),
+            "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
+            "logging": self.logger.get_checkpoint(),
+            "_best_ema": self._best_ema,
+            "current_epoch": self.current_epoch + 1,
+            "init_args": self.my_init_kwargs,
+            "trainer_name": self.__class__.__name__,
+            "inference_allowed_mirroring_axes": self.inference_allowed_mirroring_axes,
+            LWI_KEY: self.lwi_state() | {"random_state": self.random_state()},
+        }
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint."""

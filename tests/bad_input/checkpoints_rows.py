@@ -89,9 +89,9 @@ def change(path: Path, edit: Callable[[dict[str, Any]], object]) -> Path:
 
 for reader, trainer in (("check", STEP1), ("hand-over", STEP1), ("--c of step 1", STEP1), ("--c of step 2", STEP2)):
 
-    @row("a checkpoint of another version of this package", "its format is 2", case=reader)
+    @row("a checkpoint of another version of this package", "its format is 3", case=reader)
     def _(world: World, reader: str = reader, trainer: str = trainer) -> Act:
-        return READERS[reader](world, change(world.file(trainer), lambda content: content["lwi"].update(format=2)))
+        return READERS[reader](world, change(world.file(trainer), lambda content: content["lwi"].update(format=3)))
 
     @row("a checkpoint that lacks what was written into it", "digest", case=reader)
     def _(world: World, reader: str = reader, trainer: str = trainer) -> Act:

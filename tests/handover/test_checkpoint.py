@@ -97,7 +97,7 @@ def test_a_checkpoint_that_may_not_be_read_is_not_called_broken(tmp_path, monkey
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(torch, "load", refuse)
-    with pytest.raises(UserError, match="for you are not allowed to read it"):
+    with pytest.raises(UserError, match=", for you are not allowed to read it\\. "):
         read_checkpoint(path)
 
 

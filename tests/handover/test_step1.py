@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover.checkpoint import FORMAT
+from nnunetv2_lwi.handover.checkpoint import FORMAT, READABLE
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 
@@ -66,11 +66,11 @@ def test_a_checkpoint_that_lacks_something_is_damaged(tmp_path, changes, lacking
 
 
 def test_another_format_is_refused(tmp_path):
-    path = write(tmp_path / "a.pth", format=99)
+    path, reads = write(tmp_path / "a.pth", format=99), " and ".join(map(str, READABLE))
     with pytest.raises(UserError) as error:
         find_step1(path)
     assert error.value.reason == (
-        f"{path} was written by another version of nnunetv2_lwi: its format is 99, this version reads {FORMAT}. Use that "
+        f"{path} was written by another version of nnunetv2_lwi: its format is 99, this version reads {reads}. Use that "
         "version, or train again."
     )
 
@@ -84,3 +84,10 @@ def test_a_step_1_is_judged_by_digest_and_cases(tmp_path):
         Verdict(["x", "y"]).raise_if_refused(step1)
     assert error.value.reason == f"{tmp_path} cannot start this training: x; y."
     Verdict([], ["warned"]).raise_if_refused(step1)
+
+
+def test_what_a_step_1_kept_back_is_what_it_trained(tmp_path):
+    path = write(tmp_path / "a.pth", kept_back={"w": torch.zeros(2)})
+    step1 = read_step1(path)
+    assert torch.equal(step1.weights["w"], torch.ones(2)) and torch.equal(step1.trained["w"], torch.zeros(2))
+    assert torch.equal(read_step1(write(path)).trained["w"], torch.ones(2))

@@ -111,8 +111,13 @@ def test_where_a_step_2_belongs_nothing_else_is_read(tmp_path, plans):
     torch.save({"trainer_name": STEP2_TRAINER, "network_weights": {}}, path)
     with pytest.raises(UserError, match=f"a checkpoint of {STEP2_TRAINER}, where one of"):
         read_step2(path)
-    for changes, lacking in (({"digest": {}}, r"digest\.lwi"), ({"start": None}, "start"), ({"start": {}}, r"start\.kind")):
+    for changes, lacking in (
+        ({"digest": {}, "start": {}}, r"digest\.lwi, start\.kind"),
+        ({"digest": {}}, r"digest\.lwi"),
+        ({"start": None}, "start"),
+        ({"start": {}}, r"start\.kind"),
+    ):
         with pytest.raises(UserError, match=rf"is damaged: its lwi holds no {lacking}\. Move it away\.$"):
             read_step2(write_step2(path, plans, **changes))
-    with pytest.raises(UserError, match="its format is 0"):
+    with pytest.raises(UserError, match=rf"{path} was written by another version of nnunetv2_lwi: its format is 0"):
         read_step2(write_step2(path, plans, format=0))

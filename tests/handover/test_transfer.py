@@ -13,7 +13,7 @@ from torch import nn
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.digest import differing_keys, make_digest
 from nnunetv2_lwi.handover.step1 import Step1, judge
-from nnunetv2_lwi.handover.transfer import Transfer, hand_over, keys_of_encoder, keys_of_norms, misfits
+from nnunetv2_lwi.handover.transfer import Transfer, hand_over, keys_of_norms, misfits
 from nnunetv2_lwi.planning.settings import LWISettings
 from tests.networks_for_tests import build_unet
 
@@ -29,7 +29,7 @@ def test_everything_but_the_output_layers_goes_over_buffers_included():
     source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
     for network in (source, target):
         network.encoder.register_buffer("statistics", torch.rand(2))
-    transfer = hand_over(make_step1(source), target)
+    transfer = hand_over(make_step1(source), target, target.state_dict())
     assert torch.equal(target.encoder.statistics, source.encoder.statistics)
     assert transfer.left == ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"]
     assert set(transfer.taken) | set(transfer.left) == set(target.state_dict())
@@ -40,7 +40,7 @@ def test_a_network_that_does_not_fit_is_left_as_it_was():
     source, target = build_unet([[1, 1, 1], [2, 2, 2], [2, 2, 2]]), build_unet(STRIDES, channels=2)
     before = {key: value.clone() for key, value in target.state_dict().items()}
     with pytest.raises(UserError, match=r"has shape \[4, 1, 3, 3, 3\], here \[4, 2, 3, 3, 3\]"):
-        hand_over(make_step1(source), target)
+        hand_over(make_step1(source), target, target.state_dict())
     assert all(torch.equal(before[key], value) for key, value in target.state_dict().items())
     assert any("is missing" in problem for problem in misfits({}, target))
     assert len(misfits({}, target, with_output_layers=True)) > len(misfits({}, target))
@@ -80,31 +80,20 @@ def test_norms_stay_as_drawn_where_the_plan_does_not_hand_them_over():
     source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
     for parameter in source.parameters():
         nn.init.constant_(parameter, 7.0)
-    transfer = hand_over(make_step1(source), target, norms=False)
     norms = keys_of_norms(target)
+    transfer = hand_over(make_step1(source), target, target.state_dict().keys() - norms)
     assert norms and set(transfer.unwanted) == norms
     state = target.state_dict()
     assert all((state[key] == float(key.endswith("weight"))).all() for key in norms)
     assert all((state[key] == 7).all() for key in transfer.taken)
 
 
-def test_the_encoder_alone_goes_over_under_both_its_names():
-    """nnU-Net's decoders hold the encoder too."""
-    source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
-    before = {key: value.clone() for key, value in target.state_dict().items()}
-    transfer = hand_over(make_step1(source), target, parts="encoder")
-    of_encoder = {key for key in before if key.startswith(("encoder.", "decoder.encoder."))}
-    assert keys_of_encoder(target) == of_encoder == set(transfer.taken)
-    assert all(torch.equal(before[key], value) for key, value in target.state_dict().items() if key not in of_encoder)
-    assert "decoder.stages.0.convs.0.conv.weight" in transfer.unwanted
-
-
 def test_what_step_1_did_not_train_is_told_where_it_is_taken():
     source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
     untrained = ["decoder.stages.0.convs.0.conv.weight", "encoder.stages.0.0.convs.0.conv.bias"]
     step1 = replace(make_step1(source), untrained=untrained)
-    assert hand_over(step1, target).untrained == untrained
-    assert hand_over(step1, target, parts="encoder").untrained == untrained[1:]
+    assert hand_over(step1, target, target.state_dict()).untrained == untrained
+    assert hand_over(step1, target, untrained[1:]).untrained == untrained[1:]
 
 
 def test_a_transfer_is_told_in_words():
@@ -125,3 +114,13 @@ def test_misfits_are_all_told():
     shuffled = nn.ModuleDict({"x": nn.ModuleDict({"seg_layers": nn.Linear(1, 1), "z": nn.Linear(1, 1)})})
     assert misfits({}, shuffled) == ["x.z.weight is missing", "x.z.bias is missing"]
     assert misfits(state, target) == []
+
+
+def test_what_was_kept_back_goes_over_where_it_is_wanted():
+    source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
+    key = "decoder.stages.0.convs.0.conv.weight"
+    step1 = replace(make_step1(source), kept_back={key: torch.full_like(source.state_dict()[key], 7.0)})
+    hand_over(step1, target, [])
+    assert not (target.state_dict()[key] == 7).any()
+    hand_over(step1, target, [key])
+    assert (target.state_dict()[key] == 7).all()

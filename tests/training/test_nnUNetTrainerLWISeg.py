@@ -10,6 +10,7 @@ from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.planning.settings import HANDED_OVER
 from nnunetv2_lwi.training import base, resumable
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
@@ -25,8 +26,17 @@ def step1(dataset: TinyDataset) -> Path:
     return dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth"
 
 
+NETWORK = {"epochs": 2, "hand_over": "network"}
+
+
 def weights_of(path: Path) -> dict[str, torch.Tensor]:
     return torch.load(path, weights_only=True)["network_weights"]
+
+
+def trained_of(path: Path) -> dict[str, torch.Tensor]:
+    """As step 1 left them, what it kept back too."""
+    content = torch.load(path, weights_only=True)
+    return {**content["network_weights"], **content["lwi"]["kept_back"]}
 
 
 def start(trainer) -> dict[str, torch.Tensor]:
@@ -46,8 +56,8 @@ def log_of(trainer) -> str:
 
 
 def test_it_finds_its_own_step_1_and_says_what_came_over(dataset, step1):
-    trainer = dataset.trainer(nnUNetTrainerLWISeg)
-    assert_handed_over(start(trainer), weights_of(step1))
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg=NETWORK)
+    assert_handed_over(start(trainer), trained_of(step1))
     log = log_of(trainer)
     total = len(weights_of(step1))
     assert f"{total - 4} of {total} tensors come from step 1" in log
@@ -55,9 +65,9 @@ def test_it_finds_its_own_step_1_and_says_what_came_over(dataset, step1):
     assert "Start: step 1 of Dataset999_Tiny, plans nnUNetPlans, configuration 3d_fullres, fold 0" in log
 
 
-def test_the_encoder_alone_goes_over_where_the_plan_says_so(dataset, step1):
-    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, "hand_over": "encoder"})
-    state, weights = start(trainer), weights_of(step1)
+def test_the_encoder_alone_goes_over_where_the_plan_says_nothing(dataset, step1):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg)
+    state, weights = start(trainer), trained_of(step1)
     for key, value in state.items():
         same = value.shape == weights[key].shape and torch.equal(value, weights[key])
         drawn = value.dim() > 1
@@ -74,7 +84,7 @@ def test_the_encoder_alone_goes_over_where_the_plan_says_so(dataset, step1):
 @pytest.mark.parametrize("parts", ["network", "encoder"])
 def test_scales_and_shifts_stay_as_drawn_where_the_plan_says_so(dataset, step1, parts):
     trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, "hand_over": parts, "hand_over_norms": False})
-    state, weights = start(trainer), weights_of(step1)
+    state, weights = start(trainer), trained_of(step1)
     norms = {key for key in state if ".norm." in key or ".all_modules.1." in key}
     assert norms and all(torch.equal(state[key], torch.full_like(state[key], float("weight" in key))) for key in norms)
     taken = {key for key in state if ".seg_layers." not in key and (parts == "network" or "encoder." in key)} - norms
@@ -83,8 +93,10 @@ def test_scales_and_shifts_stay_as_drawn_where_the_plan_says_so(dataset, step1, 
 
 
 def test_settings_of_step_2_do_not_make_step_1_stale(dataset, step1):
-    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 9, "optimizer": "AdamW", "lr": 1e-4})
-    assert_handed_over(start(trainer), weights_of(step1))
+    trainer = dataset.trainer(
+        nnUNetTrainerLWISeg, seg={"epochs": 9, "optimizer": "AdamW", "lr": 1e-4, "hand_over": "network"}
+    )
+    assert_handed_over(start(trainer), trained_of(step1))
 
 
 def test_validation_cases_that_step_1_saw_are_warned_of(dataset, step1):
@@ -136,7 +148,7 @@ def test_the_stock_pretrained_weights_takes_step_1_for_any_trainer(dataset, step
 
 
 def test_pretrained_weights_are_kept(dataset, step1):
-    trainer = dataset.trainer(nnUNetTrainerLWISeg, masking={"ratio": 0.1})
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, masking={"ratio": 0.1}, seg=NETWORK)
     trainer.initialize()
     load_pretrained_weights(trainer.network, str(step1))
     assert_handed_over(start(trainer), weights_of(step1))
@@ -144,7 +156,7 @@ def test_pretrained_weights_are_kept(dataset, step1):
     assert f"(-pretrained_weights). {total - 4} of {total} tensors come from them; 4 stay random" in log_of(trainer)
 
 
-@pytest.mark.parametrize("settings", [{"hand_over": "encoder"}, {"hand_over_norms": False}])
+@pytest.mark.parametrize("settings", [{}, {"hand_over": "encoder"}, {"hand_over_norms": False}])
 def test_of_pretrained_weights_only_what_the_plan_hands_over_is_kept(dataset, step1, settings):
     """nnU-Net loads them whole; the start must be the one that the trainer makes of the same step 1."""
     own = start(dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, **settings}))
@@ -185,10 +197,65 @@ def test_a_resumed_training_tells_which_of_its_settings_changed(dataset, step1):
     assert "masking" not in log_of(trainer).split("WARNING")[1]
 
 
+@pytest.mark.parametrize("parts", HANDED_OVER)
+def test_of_a_named_step_1_goes_over_what_the_plan_hands_over_trained(dataset, step1, monkeypatch, parts):
+    """Also what its ``network_weights`` have as drawn: the same start as from a step 1 that is found."""
+    settings = {"epochs": 2, "hand_over": parts}
+    found = start(dataset.trainer(nnUNetTrainerLWISeg, seg=settings))
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg=settings)
+    name_weights(trainer, step1, monkeypatch)
+    named = start(trainer)
+    assert all(torch.equal(found[key], named[key]) for key in found)
+
+
+@pytest.mark.parametrize(("parts", "drawn"), [("encoder", 8), ("all_but_last_stage", 5), ("network", 0)])
+def test_a_finished_step_1_holds_what_starts_step_2_for_any_trainer(dataset, parts, drawn):
+    """The stock command hands over all of ``network_weights``: what must not come along is in there as it was drawn."""
+    settings = {"init": {"epochs": 1}, "seg": {"epochs": 1, "hand_over": parts}}
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, **settings)
+    trainer.initialize()
+    as_drawn = {key: value.clone() for key, value in trainer.unwrapped_network.state_dict().items()}
+    trainer.run_training()
+    trained = trainer.unwrapped_network.state_dict()
+    path = dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth"
+    kept_back = torch.load(path, weights_only=True)["lwi"]["kept_back"]
+    for key, value in weights_of(path).items():
+        assert torch.equal(value, as_drawn[key] if key in kept_back else trained[key]), key
+    assert all(torch.equal(value, trained[key]) for key, value in kept_back.items())
+    weights = {key for key in kept_back if key.endswith("conv.weight") or ("transpconvs" in key and "weight" in key)}
+    assert bool(weights) == bool(drawn) and not any("encoder." in key or ".seg_layers." in key for key in kept_back)
+    assert any(not torch.equal(kept_back[key], as_drawn[key]) for key in weights) or not drawn
+
+
+def test_a_finished_step_1_is_resumed_and_validated_as_it_was_trained(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    trainer.run_training()
+    again = dataset.trainer(nnUNetTrainerLWIInit)
+    again.load_checkpoint(str(dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth"))
+    for key, value in trainer.unwrapped_network.state_dict().items():
+        assert torch.equal(value, again.unwrapped_network.state_dict()[key]), key
+
+
+def test_a_step_1_that_is_cut_goes_on_with_all_it_learned(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, init={"epochs": 1})
+    trainer.run_training()
+    best = torch.load(dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_best.pth", weights_only=True)
+    assert "kept_back" not in best["lwi"]
+    state = trainer.unwrapped_network.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in best["network_weights"].items())
+
+
+def test_a_step_1_that_goes_on_from_another_takes_all_it_learned(dataset, step1, monkeypatch):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    name_weights(trainer, step1, monkeypatch)
+    state = start(trainer)
+    assert all(torch.equal(state[key], value) for key, value in trained_of(step1).items() if ".seg_layers." not in key)
+
+
 @pytest.mark.parametrize("named", [False, True])
 def test_where_the_decoder_was_not_trained_the_log_says_so(dataset, monkeypatch, named):
     dataset.trainer(nnUNetTrainerLWIInit, reconstruction_weight=0).run_training()
-    trainer = dataset.trainer(nnUNetTrainerLWISeg, reconstruction_weight=0)
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, reconstruction_weight=0, seg=NETWORK)
     if named:
         name_weights(trainer, dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth", monkeypatch)
     start(trainer)

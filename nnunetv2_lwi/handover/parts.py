@@ -1,0 +1,91 @@
+"""Which parts of a network a plan hands over: by structure, so that the rule holds for any encoder and decoder.
+
+The stages of a decoder are told by the size of what they give: the last stage is every block of the decoder whose output is
+as large as the largest, transposed convolutions that lead there among them; the last two, also those of the next size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import chain
+from math import prod
+from typing import Any
+
+from torch import Tensor, nn
+
+from nnunetv2_lwi.networks.dry_run import run_on_shapes
+
+STAGES_KEPT_BACK = {"network": 0, "all_but_last_stage": 1, "all_but_last_two_stages": 2}
+"""How many of the decoder's last stages are not handed over; ``encoder`` hands over none of them."""
+
+
+def keys_handed_over(network: nn.Module, parts: str, channels: int, patch_size: Sequence[int]) -> set[str]:
+    """Keys of the state dict that the plan hands over, output layers aside.
+
+    Args:
+        parts: as ``lwi.seg.hand_over`` names them.
+        channels: C, of the image.
+        patch_size: (D, H, W).
+    """
+    if parts == "encoder":
+        return keys_of_encoder(network)
+    kept_back = STAGES_KEPT_BACK[parts]
+    return set(network.state_dict()) - keys_of_last_stages(network, kept_back, channels, patch_size)
+
+
+def keys_of_encoder(network: nn.Module) -> set[str]:
+    """Keys whose tensors are the encoder's, also by another name: nnU-Net's decoders hold the encoder too."""
+    encoder: nn.Module = network.encoder  # type: ignore[assignment]
+    own = {id(tensor) for _, tensor in _tensors(encoder)}
+    return {name for name, tensor in _tensors(network) if id(tensor) in own} & network.state_dict().keys()
+
+
+def keys_of_last_stages(network: nn.Module, stages: int, channels: int, patch_size: Sequence[int]) -> set[str]:
+    """Keys of the decoder's blocks whose outputs have the largest sizes, as many sizes as there are ``stages``."""
+    if stages == 0:
+        return set()
+    of_encoder = keys_of_encoder(network)
+    sizes = {
+        key: size
+        for key, size in _output_sizes(network, channels, patch_size).items()
+        if key.startswith("decoder.") and key not in of_encoder
+    }
+    largest = sorted(set(sizes.values()))[-stages:]
+    return {key for key, size in sizes.items() if size in largest}
+
+
+def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Parameters and buffers, by every name."""
+    return chain(module.named_parameters(remove_duplicate=False), module.named_buffers(remove_duplicate=False))
+
+
+def _output_sizes(network: nn.Module, channels: int, patch_size: Sequence[int]) -> dict[str, int]:
+    """Voxels of the output of the innermost block with a tensor, by the tensor's key; blocks that give volumes count."""
+    voxels: dict[nn.Module, int] = {}
+    with _noting(network, voxels):
+        run_on_shapes(network, channels, patch_size)
+    modules = dict(network.named_modules(remove_duplicate=False))
+    sizes = {}
+    for key in network.state_dict():
+        name = key
+        while name and modules.get(name) not in voxels:
+            name = name.rpartition(".")[0]
+        sizes[key] = voxels.get(modules[name], 0)
+    return sizes
+
+
+@contextmanager
+def _noting(network: nn.Module, voxels: dict[nn.Module, int]) -> Iterator[None]:
+    """Note the size of every module's output that is a volume (N, E, D, H, W) as it is run."""
+
+    def note(module: nn.Module, _: Any, output: Any) -> None:
+        if isinstance(output, Tensor) and output.dim() == 5:
+            voxels[module] = prod(output.shape[2:])
+
+    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
