@@ -7,12 +7,10 @@ import re
 import shlex
 import sys
 from importlib.metadata import entry_points
-from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
 import pytest
-from importlinter.api import read_configuration
 
 from nnunetv2_lwi.cli.main import parse
 from nnunetv2_lwi.planning.overrides import parse_overrides
@@ -76,22 +74,6 @@ def test_every_command_exists_with_its_options(command, monkeypatch):
 def test_a_stock_option_that_does_not_exist_is_found(words, monkeypatch):
     with pytest.raises(AssertionError):
         parse_stock(words.split(), monkeypatch)
-
-
-def test_the_picture_of_the_rooms_is_the_contract():
-    """Every room of a layer leads to every room of the next one down, and there are no others."""
-    contract = read_configuration(str(ROOT / "pyproject.toml"))["contracts_options"][0]
-    layers = [layer.split(" | ") for layer in contract["layers"]]
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    drawn = re.findall(r"^    (\w+) --> (\w+)$", text, flags=re.MULTILINE)
-    assert drawn == [edge for above, below in pairwise(layers) for edge in product(above, below)]
-
-
-def test_every_room_is_explained():
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    for path in (ROOT / "nnunetv2_lwi").iterdir():
-        if path.is_dir() and path.name != "__pycache__":
-            assert f"| `{path.name}/` |" in text, path.name
 
 
 def test_every_module_that_the_pages_name_is_there():
