@@ -36,13 +36,15 @@ def check_for(checkpoint: Path, target: Target) -> None:
     from nnunetv2_lwi.handover.suitability import check_step1
 
     train_cases, val_cases = read_split(target)
-    step1, verdict = check_step1(checkpoint, target.plans, target.configuration, target.dataset_json, train_cases, val_cases)
+    step1, verdict, transfer = check_step1(
+        checkpoint, target.plans, target.configuration, target.dataset_json, train_cases, val_cases
+    )
     print(f"{checkpoint}: step 1 of {step1.origin}; {len(step1.provenance['cases'])} cases, {len(step1.weights)} tensors.")
     print("Versions: " + ", ".join(f"{name} {version}" for name, version in step1.provenance["versions"].items()) + ".")
     for warning in verdict.warnings:
         print(f"Warning: {warning}.")
     verdict.raise_if_refused(step1)
-    print(f"It fits {target}.")
+    print(f"It fits {target}. {transfer}")
 
 
 def read_split(target: Target) -> tuple[list[str], list[str]]:

@@ -11,8 +11,9 @@ from torch import nn
 from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
 from nnunetv2_lwi.handover.digest import changed_step2, make_digest
+from nnunetv2_lwi.handover.parts import keys_handed_over
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, judge, read_step1
-from nnunetv2_lwi.handover.transfer import misfits
+from nnunetv2_lwi.handover.transfer import Transfer, misfits, plan_transfer
 from nnunetv2_lwi.method.pretext_network import build_pretext_network
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.networks.build import build_network, telling_what_cannot_be_built
@@ -28,8 +29,11 @@ def check_step1(
     dataset_json: dict[str, Any],
     train_cases: list[str],
     val_cases: list[str],
-) -> tuple[Step1, Verdict]:
+) -> tuple[Step1, Verdict, Transfer | None]:
     """Read a step 1 checkpoint and compare it with a training: settings, cases, and the weights themselves.
+
+    Returns:
+        The step 1, whether it fits, and, if it does, what the plan hands over.
 
     Raises:
         UserError: the checkpoint or the plan cannot be used at all.
@@ -40,11 +44,13 @@ def check_step1(
     channels = count_channels(plans, resolved, dataset_json)
     digest = make_digest(resolved.configuration, channels, settings)
     verdict = judge(step1, digest, train_cases, val_cases, plans["dataset_name"])
-    if not verdict.refusals:
-        with telling_what_cannot_be_built(resolved):
-            pretext = on_shapes(lambda: build_pretext_network(resolved, channels, settings))
-        verdict.refusals += misfits(step1.weights, pretext.network)
-    return step1, verdict
+    if verdict.refusals:
+        return step1, verdict, None
+    with telling_what_cannot_be_built(resolved):
+        network = on_shapes(lambda: build_pretext_network(resolved, channels, settings)).network
+    verdict.refusals += misfits(step1.weights, network)
+    wanted = keys_handed_over(network, settings.seg, channels, resolved.patch_size)
+    return step1, verdict, None if verdict.refusals else plan_transfer(network, wanted, step1.untrained)
 
 
 def check_weights(

@@ -14,12 +14,6 @@ from nnunetv2_lwi.handover.step1 import Step1
 OUTPUT_LAYERS = ".seg_layers."
 """nnU-Net's mark of output layers, which are never handed over."""
 
-NORMS = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
-    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm, nn.LayerNorm,
-)  # fmt: skip
-"""Normalization layers: instance and batch normalization, and those of transformers."""
-
 
 @dataclass(frozen=True)
 class Transfer:
@@ -67,12 +61,6 @@ def misfits(weights: Mapping[str, Tensor], network: nn.Module, with_output_layer
 def output_layers(network: nn.Module) -> list[str]:
     """Keys of what is never handed over, neither here nor by nnU-Net."""
     return [key for key in network.state_dict() if OUTPUT_LAYERS in key]
-
-
-def keys_of_norms(network: nn.Module) -> set[str]:
-    """Keys of scale and shift of every normalization layer, by every name; running statistics are not among them."""
-    layers = (name for name, module in network.named_modules(remove_duplicate=False) if isinstance(module, NORMS))
-    return {f"{name}.{parameter}" for name in layers for parameter in ("weight", "bias")}
 
 
 def hand_over(step1: Step1, network: nn.Module, wanted: Iterable[str]) -> Transfer:

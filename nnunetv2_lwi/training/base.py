@@ -19,7 +19,6 @@ from nnunetv2_lwi.disk import WRITE_REFUSALS, writing_failed
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.parts import keys_handed_over
 from nnunetv2_lwi.handover.suitability import require_fitting
-from nnunetv2_lwi.handover.transfer import keys_of_norms
 from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
 from nnunetv2_lwi.nnunet.command_line import given_weights
@@ -143,9 +142,8 @@ class LWITrainer(ResumableTrainer):
 
     def keys_handed_over(self) -> set[str]:
         """What of the network goes from step 1 to step 2, as the plan says."""
-        network, seg = self.network_of_plan, self.lwi.seg
-        wanted = keys_handed_over(network, seg.hand_over, self.num_input_channels, self.configuration_manager.patch_size)
-        return wanted if seg.hand_over_norms else wanted - keys_of_norms(network)
+        patch_size = self.configuration_manager.patch_size
+        return keys_handed_over(self.network_of_plan, self.lwi.seg, self.num_input_channels, patch_size)
 
     def _versions(self) -> dict[str, int]:
         return {name: times_changed(parameter) for name, parameter in self.unwrapped_network.named_parameters()}

@@ -51,8 +51,12 @@ def write_step1(path: Path, plans: Plans, **more: Any) -> Path:
 
 def test_a_step_1_of_the_same_plan_fits(tmp_path, plans):
     path = write_step1(tmp_path / "a.pth", plans)
-    step1, verdict = check_step1(path, plans, "3d_fullres", DATASET_JSON, ["a"], ["b"])
+    step1, verdict, transfer = check_step1(path, plans, "3d_fullres", DATASET_JSON, ["a"], ["b"])
     assert step1.path == path and verdict.refusals == [] and verdict.warnings == []
+    assert transfer is not None and all("encoder." in key for key in transfer.taken) and transfer.untrained == []
+    assert len(transfer.taken) + len(transfer.left) + len(transfer.unwanted) == len(step1.weights)
+    whole = check_step1(path, changed(plans, seg={"hand_over": "network"}), "3d_fullres", DATASET_JSON, [], [])[2]
+    assert whole is not None and whole.unwanted == []
     assert check_step1(path, plans, "3d_fullres", DATASET_JSON, ["c"], ["a"])[1].warnings
     assert (
         check_step1(path, plans | {"dataset_name": "Dataset998_B"}, "3d_fullres", DATASET_JSON, ["c"], ["a"])[1].warnings
@@ -62,15 +66,16 @@ def test_a_step_1_of_the_same_plan_fits(tmp_path, plans):
 
 def test_a_step_1_of_other_settings_does_not(tmp_path, plans):
     path = write_step1(tmp_path / "a.pth", plans)
-    _, verdict = check_step1(path, changed(plans, order_weight=0.5), "3d_fullres", DATASET_JSON, [], [])
-    assert verdict.refusals == ["lwi.order_weight: 1.0, here 0.5"]
+    _, verdict, transfer = check_step1(path, changed(plans, order_weight=0.5), "3d_fullres", DATASET_JSON, [], [])
+    assert verdict.refusals == ["lwi.order_weight: 1.0, here 0.5"] and transfer is None
 
 
 def test_a_step_1_whose_weights_are_not_what_it_says_does_not(tmp_path, plans):
     weights = build_unet(STRIDES, features=6).state_dict()
     path = write_step1(tmp_path / "a.pth", plans, network_weights=weights)
-    _, verdict = check_step1(path, plans, "3d_fullres", DATASET_JSON, [], [])
+    _, verdict, transfer = check_step1(path, plans, "3d_fullres", DATASET_JSON, [], [])
     assert "encoder.stages.0.0.convs.0.conv.weight has shape [6, 1, 3, 3, 3], here [4, 1, 3, 3, 3]" in verdict.refusals
+    assert transfer is None
 
 
 @pytest.mark.parametrize("outputs", [1, 3])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from torch import nn
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.digest import differing_keys, make_digest
 from nnunetv2_lwi.handover.step1 import Step1, judge
-from nnunetv2_lwi.handover.transfer import Transfer, hand_over, keys_of_norms, misfits
+from nnunetv2_lwi.handover.transfer import Transfer, hand_over, misfits
 from nnunetv2_lwi.planning.settings import LWISettings
 from tests.networks_for_tests import build_unet
 
@@ -63,29 +62,6 @@ def test_digests_differ_by_what_the_weights_depend_on():
     assert differing_keys(digest, make_digest(configuration, 2, settings)) == ["image_channels: 1, here 2"]
     deeper = configuration | {"architecture": {"arch_kwargs": {"n_stages": 4}}}
     assert differing_keys(digest, make_digest(deeper, 1, settings)) == ["architecture.arch_kwargs.n_stages: 3, here 4"]
-
-
-NORMS = [nn.BatchNorm1d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm3d, nn.LayerNorm, partial(nn.GroupNorm, 2)]
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_scale_and_shift_of_every_kind_of_norm_are_found_and_statistics_are_not(norm):
-    layer = norm(4, affine=True) if norm is nn.InstanceNorm3d else norm(4)
-    network = nn.Sequential(nn.Conv3d(1, 4, 1), layer)
-    network.alias = network[1]
-    assert keys_of_norms(network) == {f"{name}.{key}" for name in ("1", "alias") for key in ("weight", "bias")}
-
-
-def test_norms_stay_as_drawn_where_the_plan_does_not_hand_them_over():
-    source, target = build_unet(STRIDES, outputs=1), build_unet(STRIDES, outputs=3)
-    for parameter in source.parameters():
-        nn.init.constant_(parameter, 7.0)
-    norms = keys_of_norms(target)
-    transfer = hand_over(make_step1(source), target, target.state_dict().keys() - norms)
-    assert norms and set(transfer.unwanted) == norms
-    state = target.state_dict()
-    assert all((state[key] == float(key.endswith("weight"))).all() for key in norms)
-    assert all((state[key] == 7).all() for key in transfer.taken)
 
 
 def test_what_step_1_did_not_train_is_told_where_it_is_taken():
