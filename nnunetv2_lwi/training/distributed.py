@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch import distributed as dist
 
@@ -20,3 +23,12 @@ def mean_over_steps(outputs: Sequence[dict[str, Tensor]]) -> dict[str, float]:
         dist.all_reduce(means)
         means /= dist.get_world_size()
     return dict(zip(names, means.tolist(), strict=True))
+
+
+def sum_over_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The sum of an array over the ranks of a distributed training; elsewhere the array."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return values
+    gathered: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(gathered, values)
+    return np.sum(gathered, axis=0)

@@ -24,6 +24,14 @@ from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.nnunet.folders import output_folder
 from nnunetv2_lwi.training.base import LWITrainer
+from nnunetv2_lwi.training.distributed import sum_over_ranks
+from nnunetv2_lwi.training.monitoring.outputs import (
+    EPOCHS_WATCHED,
+    count_hits,
+    describe_outputs,
+    mean_dice,
+    outputs_of,
+)
 
 
 class nnUNetTrainerLWISeg(LWITrainer):
@@ -199,10 +207,24 @@ class nnUNetTrainerLWISeg(LWITrainer):
         return {"loss": loss.detach()}
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """nnU-Net's, on finite voxels."""
+        """nnU-Net's, on finite voxels; in the first epochs every output is counted."""
         self.finite_voxels.require()
-        figures: dict[str, Any] = super().validation_step(batch)
+        with outputs_of(self.network) as outputs:
+            figures: dict[str, Any] = super().validation_step(batch)
+        if self.enable_deep_supervision and self.current_epoch < EPOCHS_WATCHED:
+            full = np.stack([figures[f"{kind}_hard"] for kind in ("tp", "fp", "fn")])
+            coarse = zip(outputs[1:], batch["target"][1:], strict=True)
+            counts = [count_hits(logits, target.to(self.device), self.label_manager) for logits, target in coarse]
+            figures["hits_by_output"] = np.stack([full, *counts])
         return figures
+
+    def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
+        """nnU-Net's; in the first epochs with the Dice of every output."""
+        by_output = [figures.pop("hits_by_output") for figures in val_outputs if "hits_by_output" in figures]
+        super().on_validation_epoch_end(val_outputs)
+        if by_output:
+            for line in describe_outputs([mean_dice(counts) for counts in sum_over_ranks(np.sum(by_output, axis=0))]):
+                self.print_to_log_file(line)
 
     def on_epoch_end(self) -> None:
         """nnU-Net's, with ``checkpoint_latest`` after ``checkpoint_best`` and when it is due, not every ``save_every``.
