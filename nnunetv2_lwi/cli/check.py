@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from nnunetv2_lwi.nnunet.target import Target, parse_fold, read_target
+from nnunetv2_lwi.cli.options import add_target_options
+from nnunetv2_lwi.nnunet.target import Target, read_target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands."""
     parser.add_argument("checkpoint", type=Path, help="a checkpoint of nnUNetTrainerLWIInit")
-    parser.add_argument("-d", dest="dataset", required=True, help="data set name or id")
-    parser.add_argument("-c", dest="configuration", default="3d_fullres", help="configuration (default: %(default)s)")
-    parser.add_argument("-f", dest="fold", type=parse_fold, default=0, help="fold (default: %(default)s)")
-    parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans (default: %(default)s)")
+    add_target_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ SUBCOMMANDS = {
     "splits": "write the published split of a data set",
     "train": "run step 1 and step 2; skip what is finished, resume what was cut",
     "check": "tell whether a step 1 checkpoint fits a data set, configuration and fold",
+    "probe": "tell what a step 1 learned for a segmentation: a linear probe of every stage, beside a random start",
     "dice": "print a table of the Dice per label from nnU-Net's summary.json files",
     "compare": "find out whether step 1 helps: arms, numbers of labelled cases and seeds as one resumable work list",
     "demo": "run the whole job on a small data set, generated or given",

@@ -7,14 +7,12 @@ as large as the largest, transposed convolutions that lead there among them; the
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import chain
-from math import prod
-from typing import Any
 
 from torch import Tensor, nn
 
 from nnunetv2_lwi.networks.dry_run import run_on_shapes
+from nnunetv2_lwi.networks.volumes import watching_volumes
 from nnunetv2_lwi.planning.settings import SegSettings
 
 STAGES_KEPT_BACK = {"network": 0, "all_but_last_stage": 1, "all_but_last_two_stages": 2}
@@ -77,7 +75,11 @@ def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
 def _output_sizes(network: nn.Module, channels: int, patch_size: Sequence[int]) -> dict[str, int]:
     """Voxels of the output of the innermost block with a tensor, by the tensor's key; blocks that give volumes count."""
     voxels: dict[nn.Module, int] = {}
-    with _noting(network, voxels):
+
+    def note(module: nn.Module, volume: Tensor) -> None:
+        voxels[module] = volume[0, 0].numel()
+
+    with watching_volumes(network, note):
         run_on_shapes(network, channels, patch_size)
     modules = dict(network.named_modules(remove_duplicate=False))
     sizes = {}
@@ -87,19 +89,3 @@ def _output_sizes(network: nn.Module, channels: int, patch_size: Sequence[int]) 
             name = name.rpartition(".")[0]
         sizes[key] = voxels.get(modules[name], 0)
     return sizes
-
-
-@contextmanager
-def _noting(network: nn.Module, voxels: dict[nn.Module, int]) -> Iterator[None]:
-    """Note the size of every module's output that is a volume (N, E, D, H, W) as it is run."""
-
-    def note(module: nn.Module, _: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.dim() == 5:
-            voxels[module] = prod(output.shape[2:])
-
-    hooks = [module.register_forward_hook(note) for module in network.modules()]
-    try:
-        yield
-    finally:
-        for hook in hooks:
-            hook.remove()

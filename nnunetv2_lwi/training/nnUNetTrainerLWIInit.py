@@ -6,6 +6,7 @@ from pathlib import Path
 from time import time
 from typing import Any, ClassVar
 
+import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import empty_cache
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover.checkpoint import LWI_KEY, on_cpu
+from nnunetv2_lwi.handover.checkpoint import LWI_KEY
 from nnunetv2_lwi.handover.provenance import make_provenance
 from nnunetv2_lwi.handover.step1 import find_step1
 from nnunetv2_lwi.handover.transfer import misfits, overwrite, plan_transfer
@@ -51,7 +52,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self.oversample_foreground_percent = 0.0
         self.enable_deep_supervision = False
         self.best_val_loss: float | None = None
-        self._as_drawn: dict[str, Tensor] = {}
+        self._drawn_from = torch.get_rng_state()
 
     @staticmethod
     def build_network_architecture(
@@ -75,21 +76,10 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """Step 1's network, so that a B or a level that is not possible is told too."""
         return build_pretext_network(configuration, channels, self.lwi)
 
-    def _build_pretext_network(
-        self,
-        plans_manager: PlansManager,
-        configuration_manager: ConfigurationManager,
-        num_input_channels: int,
-        num_output_channels: int,
-        enable_deep_supervision: bool = True,
-    ) -> PretextNetwork:
-        return build_pretext_network(configuration_manager, num_input_channels, self.lwi)
-
     def initialize(self) -> None:
         """Build network, transformation and logger, and say what is trained."""
         super().initialize()
         pretext = self.pretext_network
-        self._as_drawn = self._drawn_parts()
         depth, height, width = self.configuration_manager.patch_size
         masking = self.lwi.masking if self.lwi.reconstructs else None
         self.transformation = Transformation((depth, height, width), pretext.slabs, masking, self.lwi.shuffled_share)
@@ -114,12 +104,24 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.print_to_log_file(f"Start: {self.start['kind']}.")
         super().on_train_start()
 
-    def _drawn_parts(self) -> dict[str, Tensor]:
-        """What step 2 does not take over, as step 1 drew it."""
-        state = self.network_of_plan.state_dict()
-        return on_cpu(
-            {key: state[key].clone() for key in plan_transfer(self.network_of_plan, self.keys_handed_over()).unwanted}
-        )
+    def _build_pretext_network(
+        self,
+        plans_manager: PlansManager,
+        configuration_manager: ConfigurationManager,
+        num_input_channels: int,
+        num_output_channels: int,
+        enable_deep_supervision: bool = True,
+    ) -> PretextNetwork:
+        self._drawn_from = torch.get_rng_state()
+        return build_pretext_network(configuration_manager, num_input_channels, self.lwi)
+
+    def _as_drawn(self) -> dict[str, Tensor]:
+        """What step 2 does not take over, as step 1 drew it: drawn again, for a copy would take memory all the time."""
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._drawn_from)
+            network = build_pretext_network(self.configuration_manager, self.num_input_channels, self.lwi).network
+        state = network.state_dict()
+        return {key: state[key] for key in plan_transfer(network, self.keys_handed_over()).unwanted}
 
     def _take_what_a_step1_kept_back(self) -> None:
         """nnU-Net's ``-pretrained_weights`` knows only what starts step 2; a step 1 goes on from all that was learned."""
@@ -253,9 +255,9 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """
         content = super().checkpoint(finished)
         if finished:
-            weights = content["network_weights"]
-            content[LWI_KEY]["kept_back"] = {key: weights[key] for key in self._as_drawn}
-            weights.update(self._as_drawn)
+            weights, drawn = content["network_weights"], self._as_drawn()
+            content[LWI_KEY]["kept_back"] = {key: weights[key] for key in drawn}
+            weights.update(drawn)
         return content
 
     def lwi_state(self) -> dict[str, Any]:

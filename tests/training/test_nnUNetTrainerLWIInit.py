@@ -11,8 +11,8 @@ from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_lwi.method.feature_rank import FeatureMoments
+from nnunetv2_lwi.nnunet.patches import tile
 from nnunetv2_lwi.training import resumable
-from nnunetv2_lwi.training.monitoring.validation import tile
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 
 
@@ -297,11 +297,3 @@ def test_a_case_s_figures_are_means_over_its_patches_however_they_are_batched(da
     assert one.keys() == several.keys()
     for name, value in one.items():
         assert several[name] == pytest.approx(value, rel=1e-4), name
-
-
-def test_patches_are_views_of_the_image(dataset):
-    """A case's patches side by side would take as much memory as the case again."""
-    image = torch.randn(1, 20, 20, 20)
-    patches = tile(image, (8, 16, 16))
-    assert len(patches) == 3 * 2 * 2
-    assert {patch.untyped_storage().data_ptr() for patch in patches} == {image.untyped_storage().data_ptr()}

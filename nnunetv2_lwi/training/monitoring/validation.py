@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from acvl_utils.cropping_and_padding.padding import pad_nd_image
-from nnunetv2.inference.sliding_window_prediction import compute_steps_for_sliding_window
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
 from torch import Tensor, nn
 from torch import distributed as dist
@@ -22,6 +19,7 @@ from nnunetv2_lwi.method.feature_rank import FeatureMoments, add_levels
 from nnunetv2_lwi.method.loss import PretextLoss, reconstruction_loss
 from nnunetv2_lwi.method.pretext_network import PretextOutput
 from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
+from nnunetv2_lwi.nnunet.patches import batches, tile
 from nnunetv2_lwi.training.loading.finite_voxels import is_finite, not_finite
 from nnunetv2_lwi.training.monitoring.pictures import PretextExample, draw_pretext_example
 from nnunetv2_lwi.training.randomness import make_generator
@@ -90,23 +88,6 @@ class PretextEvaluator:
             order_level=self.loss.level_indices[-1] if has_order else None,
             spacing=(depth, height, width),
         )
-
-
-def tile(image: Tensor, patch_size: Sequence[int]) -> list[Tensor]:
-    """Patches (C, D, H, W) that cover an image (C, ...) as nnU-Net's sliding window would, side by side; views of it.
-
-    An image smaller than the patch is padded with zeros on both sides, as nnU-Net's loader does.
-    """
-    padded = pad_nd_image(image, patch_size, "constant", {"value": 0}, False)
-    steps = compute_steps_for_sliding_window(tuple(padded.shape[1:]), tuple(patch_size), 1.0)
-    depth, height, width = patch_size
-    return [padded[:, z : z + depth, y : y + height, x : x + width] for z, y, x in product(*steps)]
-
-
-def batches(patches: Sequence[Tensor], batch_size: int) -> Iterator[Tensor]:
-    """The patches as batches (N, C, D, H, W), one after the other in memory of its own; the last may be smaller."""
-    for start in range(0, len(patches), batch_size):
-        yield torch.stack(list(patches[start : start + batch_size]))
 
 
 def validate_cases(

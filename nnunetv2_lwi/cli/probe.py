@@ -1,0 +1,70 @@
+"""``nnUNetv2_lwi probe``: what did step 1 learn for a segmentation? A linear probe of every stage, beside a random start."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from nnunetv2_lwi.cli.options import add_target_options
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.target import Target, read_target
+
+FITTED, TESTED = 6, 4
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Names as in nnU-Net's commands."""
+    parser.add_argument("checkpoint", type=Path, help="a finished step 1: checkpoint_final.pth of nnUNetTrainerLWIInit")
+    add_target_options(parser)
+    parser.add_argument("--fit", type=int, default=FITTED, help="training cases to fit on (default: %(default)s)")
+    parser.add_argument("--test", type=int, default=TESTED, help="validation cases to test on (default: %(default)s)")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print a table in Markdown: Dice by stage and class, of step 1 and of a random start.
+
+    Raises:
+        UserError: the checkpoint does not fit, or the fold has no such cases.
+    """
+    target = read_target(arguments.dataset, arguments.plans_name, arguments.configuration, arguments.fold)
+    for name in ("fit", "test"):
+        if getattr(arguments, name) < 1:
+            raise UserError(f"--{name} {getattr(arguments, name)} must be at least 1.")
+    print(probe_for(arguments.checkpoint, target, arguments.fit, arguments.test))
+
+
+def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int) -> str:
+    """The table.
+
+    Raises:
+        UserError: see :func:`run`.
+    """
+    from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+
+    from nnunetv2_lwi.cli.check import read_split
+    from nnunetv2_lwi.handover.probing import probe_step1
+    from nnunetv2_lwi.handover.suitability import check_step1
+    from nnunetv2_lwi.markdown import table
+    from nnunetv2_lwi.nnunet.folders import require_preprocessed
+    from nnunetv2_lwi.planning.configuration import resolve_configuration
+
+    resolved = resolve_configuration(target.plans, target.configuration)
+    require_preprocessed(target.dataset_name, resolved.data_identifier, target.plans_name, target.configuration)
+    train, val = read_split(target)
+    step1, verdict, _ = check_step1(checkpoint, target.plans, target.configuration, target.dataset_json, train, val)
+    verdict.raise_if_refused(step1)
+    folder = str(target.plans_file.parent / resolved.data_identifier)
+    dataset = infer_dataset_class(folder)
+    probed = probe_step1(
+        step1,
+        target.plans,
+        target.configuration,
+        target.dataset_json,
+        lambda case: dataset(folder, [case]),
+        sorted(train)[:fitted],
+        sorted(val)[:tested],
+    )
+    columns = [(start, label) for start, dice in probed[0].dice.items() for label in dice]
+    rows = [["stage", *(f"{start}, class {label}" for start, label in columns)]]
+    rows += [[one.stage, *(f"{one.dice[start][label]:.2f}" for start, label in columns)] for one in probed]
+    return table(rows)

@@ -1,0 +1,62 @@
+"""The readout against least squares by hand, and which voxels it is fitted to."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from nnunetv2_lwi.method.linear_probe import BACKGROUND_PER_FOREGROUND, at_size_of, draw_voxels, fit
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_classes_that_lie_apart_are_read_out_of_whatever_scale():
+    labels = torch.randint(0, 3, (900,), generator=generator()) * 2  # labels 0, 2, 4
+    features = torch.randn(900, 5, generator=generator(1)) * 0.1
+    features[:, 1] += (labels == 2) * 1.0
+    features[:, 3] += (labels == 4) * 1.0
+    scaled = features * torch.tensor([1e-4, 1e4, 1.0, 1e-3, 1e3]) + 7
+    for x in (features, scaled):
+        readout = fit(x[:600], labels[:600], (2, 4))
+        assert (readout(x[600:]) == labels[600:]).float().mean() > 0.99
+
+
+def test_nothing_is_read_out_of_noise():
+    labels = torch.randint(0, 2, (2000,), generator=generator())
+    features = torch.randn(2000, 4, generator=generator(1))
+    right = (fit(features[:1000], labels[:1000], (1,))(features[1000:]) == labels[1000:]).float().mean().item()
+    assert right == pytest.approx(0.5, abs=0.05)
+
+
+def test_it_is_ridge_regression():
+    x, labels = torch.randn(50, 3, generator=generator()).double(), torch.randint(0, 2, (50,), generator=generator(1))
+    readout = fit(x, labels, (1,))
+    scaled = torch.cat([(x - x.mean(0)) / x.std(0), torch.ones(50, 1)], 1)
+    y = torch.stack([labels == 0, labels == 1], 1).double()
+    rows = torch.cat([scaled, torch.diag(torch.tensor([0.05, 0.05, 0.05, 0.0]).double().sqrt())])
+    expected = torch.linalg.lstsq(rows, torch.cat([y, torch.zeros(4, 2)])).solution
+    assert torch.allclose(readout.weights, expected, atol=1e-6)
+
+
+def test_a_feature_that_is_constant_is_no_obstacle():
+    labels = torch.tensor([0, 1] * 20)
+    features = torch.stack([labels.float(), torch.full((40,), 3.0)], 1)
+    assert (fit(features, labels, (1,))(features) == labels).all()
+
+
+def test_voxels_are_drawn_by_class_and_the_background_with_them():
+    labels = torch.zeros(1000, dtype=torch.long)
+    labels[:5], labels[5:200] = 1, 3
+    drawn = labels[draw_voxels(labels, (1, 2, 3), 20, generator())]
+    counts = {label: int((drawn == label).sum()) for label in (0, 1, 2, 3)}
+    assert counts == {1: 5, 2: 0, 3: 20, 0: BACKGROUND_PER_FOREGROUND * 25}
+    assert len(draw_voxels(torch.zeros(9, dtype=torch.long), (1,), 20, generator())) == BACKGROUND_PER_FOREGROUND
+
+
+def test_labels_come_to_the_size_of_the_features():
+    labels = torch.zeros(1, 1, 4, 4, 4, dtype=torch.long)
+    labels[..., 2:] = 5
+    found = at_size_of(labels, torch.zeros(1, 7, 2, 2, 2))
+    assert found.shape == (1, 2, 2, 2) and (found[..., 1] == 5).all() and (found[..., 0] == 0).all()
