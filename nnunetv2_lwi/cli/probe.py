@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print a table in Markdown: Dice by stage and class, of step 1 and of a random start.
+    """Print a table in Markdown: by stage the Dice of each class and the effective rank, of step 1 and of a random start.
 
     Raises:
         UserError: the checkpoint does not fit, or the fold has no such cases.
@@ -65,6 +65,8 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int) -> str
         sorted(val)[:tested],
     )
     columns = [(start, label) for start, dice in probed[0].dice.items() for label in dice]
-    rows = [["stage", *(f"{start}, class {label}" for start, label in columns)]]
-    rows += [[one.stage, *(f"{one.dice[start][label]:.2f}" for start, label in columns)] for one in probed]
+    rows = [["stage", *(f"{start}, class {label}" for start, label in columns), *(f"{one}, rank" for one in probed[0].rank)]]
+    for one in probed:
+        dice = (f"{one.dice[start][label]:.2f}" for start, label in columns)
+        rows.append([one.stage, *dice, *(f"{rank:.1f} of {one.channels}" for rank in one.rank.values())])
     return table(rows)

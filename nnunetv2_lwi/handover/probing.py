@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.step1 import Step1
 from nnunetv2_lwi.handover.transfer import overwrite
+from nnunetv2_lwi.method.feature_rank import FeatureMoments
 from nnunetv2_lwi.method.linear_probe import Readout, at_size_of, draw_voxels, fit
 from nnunetv2_lwi.networks.build import build_network
 from nnunetv2_lwi.networks.volumes import features_by_stage
@@ -36,11 +37,15 @@ class Probed:
     """What a probe found of one stage.
 
     Attributes:
+        channels: E, the most that a rank can be.
         dice: of each class by start, over all voxels of the test cases; NaN where a class is in neither.
+        rank: effective rank of the features by start.
     """
 
     stage: str
+    channels: int
     dice: dict[str, dict[int, float]]
+    rank: dict[str, float]
 
 
 def probe_step1(
@@ -69,7 +74,7 @@ def probe_step1(
     resolved = resolve_configuration(plans, configuration)
     channels = count_channels(plans, resolved, dataset_json)
     classes = [label for label in label_manager(plans, dataset_json).all_labels if label != 0]
-    found: dict[str, dict[str, dict[int, float]]] = {}
+    found: dict[str, dict[str, _Outcome]] = {}
     starts = {STEP1: step1.trained, STEP2: step1.weights if step1.kept_back else None, RANDOM: {}}
     for start, weights in starts.items():
         if weights is None:
@@ -80,12 +85,35 @@ def probe_step1(
         probe = _Probe(network, resolved.patch_size, resolved.batch_size, classes)
         readouts = probe.fit(_read(open_case, case) for case in fitted)
         found[start] = probe.test((_read(open_case, case) for case in tested), readouts)
-    return [Probed(stage, {start: dice[stage] for start, dice in found.items()}) for stage in found[STEP1]]
+    return [
+        Probed(
+            stage,
+            outcome.moments.channels,
+            {start: outcomes[stage].dice(classes) for start, outcomes in found.items()},
+            {start: outcomes[stage].moments.effective_rank() for start, outcomes in found.items()},
+        )
+        for stage, outcome in found[STEP1].items()
+    ]
 
 
 def _read(open_case: OpenCase, case: str) -> Case:
     image, segmentation, *_ = open_case(case).load_case(case)
     return torch.from_numpy(np.array(image[:], np.float32)), torch.from_numpy(np.array(segmentation[:], np.int64))
+
+
+@dataclass
+class _Outcome:
+    """Of one stage: features' moments, and per class twice the hits and the sizes of prediction and truth."""
+
+    hits: Tensor
+    sizes: Tensor
+    moments: FeatureMoments
+
+    def __add__(self, other: _Outcome) -> _Outcome:
+        return _Outcome(self.hits + other.hits, self.sizes + other.sizes, self.moments + other.moments)
+
+    def dice(self, classes: Sequence[int]) -> dict[int, float]:
+        return dict(zip(classes, (self.hits / self.sizes).tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -106,16 +134,17 @@ class _Probe:
                 columns[1].append(truth[places])
         return {stage: fit(torch.cat(x), torch.cat(y), self.classes) for stage, (x, y) in drawn.items()}
 
-    def test(self, cases: Iterable[Case], readouts: dict[str, Readout]) -> dict[str, dict[int, float]]:
-        counts = {stage: torch.zeros(2, len(self.classes)) for stage in readouts}
+    def test(self, cases: Iterable[Case], readouts: dict[str, Readout]) -> dict[str, _Outcome]:
+        found: dict[str, _Outcome] = {}
         for image, labels in cases:
             for stage, features, truth in self._stages(image, labels):
                 predicted = readouts[stage](features)
-                for column, label in enumerate(self.classes):
-                    here, there = predicted == label, truth == label
-                    counts[stage][0, column] += 2 * (here & there).sum()
-                    counts[stage][1, column] += here.sum() + there.sum()
-        return {stage: dict(zip(self.classes, (a / b).tolist(), strict=True)) for stage, (a, b) in counts.items()}
+                pairs = [(predicted == label, truth == label) for label in self.classes]
+                hits = torch.tensor([2.0 * (here & there).sum() for here, there in pairs])
+                sizes = torch.tensor([float(here.sum() + there.sum()) for here, there in pairs])
+                outcome = _Outcome(hits, sizes, FeatureMoments.of(features.T[None]))
+                found[stage] = found[stage] + outcome if stage in found else outcome
+        return found
 
     def _stages(self, image: Tensor, labels: Tensor) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Of every stage its features (V, E) and labels (V,), batch by batch; outside the nonzero mask is background."""

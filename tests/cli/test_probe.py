@@ -28,8 +28,14 @@ def test_every_stage_has_its_dice_by_start_and_class(dataset: TinyDataset, capsy
     main(["probe", str(checkpoint), "-d", "999", "--fit", "3", "--test", "1"])
     cells = cells_of(capsys.readouterr().out)
     assert list(cells) == ["stage", "encoder 0", "encoder 1", "encoder 2", "decoder 1", "decoder 2"]
-    assert len(cells["stage"]) == 2 * starts and "step 1, class 1" in cells["stage"] and "random, class 2" in cells["stage"]
-    values = {stage: [float(cell) for cell in row] for stage, row in cells.items() if stage != "stage"}
+    assert (
+        len(cells["stage"]) == 3 * starts
+        and cells["stage"][-1] == "random, rank"
+        and "step 1, class 1" in cells["stage"]
+        and "random, class 2" in cells["stage"]
+    )
+    values = {stage: [float(cell) for cell in row[: 2 * starts]] for stage, row in cells.items() if stage != "stage"}
+    assert all(cell.endswith("of 16") and 1 <= float(cell.split()[0]) <= 16 for cell in cells["encoder 2"][2 * starts :])
     assert all(0 <= value <= 1 for row in values.values() for value in row)
     if starts == 3:
         assert values["encoder 2"][:2] == values["encoder 2"][2:4] and values["decoder 2"][:2] != values["decoder 2"][2:4]
