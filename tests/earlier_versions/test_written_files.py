@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover.suitability import changes_since, read_step2
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.earlier_versions.written_files import read_plans, read_skeleton
@@ -104,3 +107,16 @@ def test_a_training_goes_on(make_dataset: MakeDataset, version: str, step: str, 
     assert trainer.current_epoch == checkpoint["current_epoch"]
     for key, tensor in trainer.unwrapped_network.state_dict().items():
         assert torch.equal(tensor, checkpoint["network_weights"][key]), key
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_step_2_of_another_default_is_told_and_stays_what_it_was(make_dataset: MakeDataset, version: str):
+    """Version 0.1.0 handed over the whole network where the plan said nothing."""
+    dataset = dataset_of_checkpoints(make_dataset, version)
+    place(dataset, "step1", version)
+    path, _ = place(dataset, "step2", version)
+    with pytest.raises(UserError, match=r"was trained otherwise .*: lwi\.seg\.hand_over: 'network', here 'encoder'\. Move"):
+        main(["train", NAME, "3d_fullres", "0", "-device", "cpu"])
+    plans = deepcopy(dataset.plans)
+    plans["configurations"]["3d_fullres"]["lwi"]["seg"]["hand_over"] = "network"
+    assert changes_since(read_step2(path), plans, "3d_fullres", dataset.dataset_json) == []
