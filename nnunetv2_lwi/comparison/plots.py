@@ -14,6 +14,9 @@ from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
 from nnunetv2_lwi.comparison.tables import HOW, SMOOTHED_EPOCHS, grouped, smoothed
 from nnunetv2_lwi.disk import write_picture
 
+LEGEND_HANDLE, LEGEND_CHARACTER = 0.6, 0.085
+"""Inches that a legend takes for a handle with its spaces, and for a character of its label."""
+
 Colour = tuple[float, float, float, float]
 
 
@@ -38,8 +41,15 @@ def plot_comparison(outcomes: Sequence[Outcome], kind: tuple[str, str]) -> Figur
     _draw_dice(first, outcomes, kind, colours)
     for axes, count in zip(others, counts, strict=True):
         _draw_curves(axes, outcomes, count, colours)
-    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=len(labels), fontsize="small")
+    columns = _columns(labels, figure.get_figwidth())
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize="small")
     return figure
+
+
+def _columns(labels: Sequence[str], width: float) -> int:
+    """How many columns of a legend go into a figure's width in inches."""
+    of_a_label = LEGEND_HANDLE + LEGEND_CHARACTER * max(map(len, labels))
+    return max(1, min(len(labels), int(width / of_a_label)))
 
 
 def _draw_dice(axes: Axes, outcomes: Sequence[Outcome], kind: tuple[str, str], colours: Mapping[str, Colour]) -> None:

@@ -207,6 +207,18 @@ def test_no_run_makes_an_empty_report(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_legend_of_long_names_stays_within_the_picture(outcomes):
+    """Sweeps name their settings."""
+    more = " seg.hand_over=all_but_last_two_stages" * 2
+    long = [replace(one, run=replace(one.run, arm=one.run.arm + more)) for one in outcomes]
+    for drawn in (outcomes, long):
+        figure = plot_comparison(drawn, scored(drawn)[0])
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        extent = legend.get_window_extent()
+        assert extent.x0 >= 0 and extent.x1 <= figure.bbox.width
+
+
 def test_the_legend_names_every_arm_though_some_ran_with_few_cases_only(outcomes):
     outcomes = [outcome for outcome in outcomes if outcome.run.arm != "lwi_all" or outcome.run.cases == 2]
     figure = plot_comparison(outcomes, scored(outcomes)[0])
