@@ -1,22 +1,19 @@
-"""The demo's refusals, its plans, and what it runs and prints, with nnU-Net's commands replaced by short scripts."""
+"""The demo from the command line: refusals, and what it runs and prints, with nnU-Net's commands replaced."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-import torch
 
 from nnunetv2_lwi.cli import demo as demo_module
 from nnunetv2_lwi.cli.main import main
-from nnunetv2_lwi.demonstration.execution import LINES_OF_A_FAILURE, readable, run_stage
-from nnunetv2_lwi.demonstration.place import MARKER, SMALL_MACHINE, Demo
-from nnunetv2_lwi.demonstration.plans import DEMO_PLANS, demo_plans
-from nnunetv2_lwi.demonstration.stages import Stage, stages
+from nnunetv2_lwi.demonstration.place import MARKER, Demo
+from nnunetv2_lwi.demonstration.plans import DEMO_PLANS
+from nnunetv2_lwi.demonstration.stages import Stage
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.names import STEP2_TRAINER
 from tests.tiny_dataset import make_plans
 
 CASES = 5
@@ -41,15 +38,6 @@ def raw(tmp_path: Path) -> Path:
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
     return tmp_path / "out"
-
-
-@pytest.fixture
-def made(output: Path, monkeypatch: pytest.MonkeyPatch) -> Demo:
-    """A demo's folder on the way, and nothing of the developer's shell."""
-    for name in SMALL_MACHINE:
-        monkeypatch.delenv(name, raising=False)
-    (output / "logs").mkdir(parents=True)
-    return Demo(output, "Dataset007_Mine", "cpu")
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -227,85 +215,3 @@ def test_the_plans_are_the_demo_s_own_and_everything_else_is_nnunet_s(output, co
     changed = {"patch_size", "batch_size", "architecture", "lwi"}
     ours, theirs = (plans["configurations"]["3d_fullres"] for plans in (ours, theirs))
     assert {key for key in ours if ours[key] != theirs.get(key)} <= changed
-
-
-@pytest.mark.parametrize(
-    ("patch_size", "spacing"),
-    [([48, 128, 96], [1.0, 1.0, 1.0]), ([14, 320, 256], [5.0, 0.7, 0.7]), ([40, 56, 40], [1.0] * 3)],
-)
-def test_the_small_network_can_be_built_and_takes_the_patch(patch_size, spacing):
-    from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
-
-    from nnunetv2_lwi.planning.settings import LWISettings
-    from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-
-    plans = make_plans()
-    plans["configurations"]["3d_fullres"] |= {"patch_size": patch_size, "spacing": spacing}
-    manager = PlansManager(json.loads(json.dumps(demo_plans(plans))))
-    configuration = manager.get_configuration("3d_fullres")
-    settings = LWISettings.from_configuration(configuration.configuration)
-    assert (settings.init.epochs, settings.seg.start) == (6, "step1")
-    assert max(configuration.patch_size) <= 64 and len(configuration.patch_size) == 3
-    network = nnUNetTrainerLWISeg.build_network_architecture(manager, configuration, 1, 3, False)
-    assert sum(weight.numel() for weight in network.parameters()) < 1_000_000
-    with torch.no_grad():
-        assert network(torch.zeros(1, 1, *configuration.patch_size)).shape == (1, 3, *configuration.patch_size)
-        assert network.encoder(torch.zeros(1, 1, *configuration.patch_size))[-1].shape[2] >= 2
-
-
-def test_a_data_set_without_3d_plans_is_refused():
-    plans = make_plans()
-    del plans["configurations"]["3d_fullres"]
-    with pytest.raises(UserError, match="planned no 3d_fullres"):
-        demo_plans(plans)
-
-
-@pytest.mark.parametrize(("device", "appended"), [("cpu", ["-device", "cpu"]), ("cuda", [])])
-def test_the_commands_are_the_stock_ones(output, device, appended):
-    for folder in ("imagesTs", "labelsTs"):
-        (output / "nnUNet_raw" / "Dataset007_Mine" / folder).mkdir(parents=True)
-        (output / "nnUNet_raw" / "Dataset007_Mine" / folder / "a.nii.gz").touch()
-    lines = {stage.name: stage.command for stage in stages(Demo(output, "Dataset007_Mine", device))}
-    assert lines["step1"][1:] == ["7", "3d_fullres", "0", "-tr", STEP1_TRAINER, "-p", DEMO_PLANS, *appended]
-    assert lines["step2"][5:9] == [STEP2_TRAINER, "-p", DEMO_PLANS, "-pretrained_weights"]
-    assert lines["step2"][9].endswith(f"{STEP1_TRAINER}__{DEMO_PLANS}__3d_fullres/fold_0/checkpoint_final.pth")
-    assert {Path(line[0]).name for line in lines.values()} == {
-        "nnUNetv2_plan_and_preprocess",
-        "nnUNetv2_train",
-        "nnUNetv2_predict",
-        "nnUNetv2_evaluate_folder",
-    }
-
-
-def test_a_stage_tells_its_command_its_progress_and_its_time(made, capsys):
-    script = "print('2026-01-01 00:00:00.000001: Pseudo dice [np.float32(0.5)]'); print('chatter')"
-    run_stage(made, 3, Stage("step2", "It learns.", [sys.executable, "-c", script]))
-    out = capsys.readouterr().out
-    log = made.folder / "logs" / "3_step2.log"
-    assert out.startswith("3. It learns.\n") and f"{Path(sys.executable).name} -c 'print" in out
-    assert "\n   Pseudo dice [(0.5)]\n" in out and "\nchatter" not in out
-    assert f"done in 0 s, output in {log}" in out
-    assert "chatter\n" in log.read_text()
-
-
-def test_a_stage_sees_the_demo_s_folders_and_the_user_s_wishes(made, monkeypatch):
-    monkeypatch.setenv("nnUNet_raw", "/mine")
-    monkeypatch.setenv("nnUNet_def_n_proc", "7")
-    names = ["nnUNet_raw", "nnUNet_def_n_proc", "nnUNet_n_proc_DA", "nnUNet_extTrainer"]
-    run_stage(made, 1, Stage("a", "b", [sys.executable, "-c", f"import os; print(*[os.environ[n] for n in {names}])"]))
-    raw, processes, loaders, trainers = (made.folder / "logs" / "1_a.log").read_text().split()
-    assert (raw, processes, loaders) == (str(made.folder / "nnUNet_raw"), "7", "1")
-    assert (Path(trainers.split(":")[0]) / "nnUNetTrainerLWI.py").is_file()
-
-
-def test_a_stage_that_fails_shows_the_end_of_its_output_and_names_the_log(made, capsys):
-    script = "import sys; print(*range(100), sep='\\n'); sys.exit(3)"
-    with pytest.raises(UserError, match=r"ended with exit code 3; its output is in .*logs/2_step1.log"):
-        run_stage(made, 2, Stage("step1", "It learns.", [sys.executable, "-c", script]))
-    shown = capsys.readouterr().out.splitlines()
-    assert shown[-LINES_OF_A_FAILURE:] == [str(number) for number in range(100 - LINES_OF_A_FAILURE, 100)]
-
-
-@pytest.mark.parametrize(("seconds", "words"), [(0.4, "0 s"), (59.6, "1 min 0 s"), (75, "1 min 15 s"), (12, "12 s")])
-def test_durations_are_readable(seconds, words):
-    assert readable(seconds) == words
