@@ -19,6 +19,7 @@ from nnunetv2_lwi.disk import WRITE_REFUSALS, writing_failed
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.parts import keys_handed_over
 from nnunetv2_lwi.handover.suitability import require_fitting
+from nnunetv2_lwi.handover.transfer import plan_transfer
 from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
 from nnunetv2_lwi.nnunet.command_line import given_weights
@@ -132,8 +133,23 @@ class LWITrainer(ResumableTrainer):
         """Build the network, seeded if the plan says so, and remember the versions of its weights."""
         if self.seed is not None:
             seed_all(self.seed)
+        self._drawn_from = torch.get_rng_state()
         super().initialize()
         self._built_versions = self._versions()
+
+    def kept_back_as_drawn(self, build: Callable[[], nn.Module]) -> dict[str, Tensor]:
+        """What the plan does not hand over, output layers aside, as it was drawn.
+
+        It is drawn again, for a copy would take memory all the time.
+
+        Args:
+            build: makes the network that the plan names, as :meth:`initialize` did.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(self._drawn_from)
+            state = build().state_dict()
+        transfer = plan_transfer(self.network_of_plan, self.keys_handed_over())
+        return {key: state[key] for key in transfer.unwanted}
 
     @property
     def network_of_plan(self) -> nn.Module:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch import distributed as dist
 
 
@@ -32,3 +32,10 @@ def sum_over_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     gathered: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, values)
     return np.sum(gathered, axis=0)
+
+
+def take_from_first_rank(network: nn.Module) -> None:
+    """In a distributed training, the weights and buffers of the first rank in all: DistributedDataParallel did that once."""
+    if dist.is_available() and dist.is_initialized():
+        for tensor in network.state_dict().values():
+            dist.broadcast(tensor, 0)

@@ -6,7 +6,6 @@ from pathlib import Path
 from time import time
 from typing import Any, ClassVar
 
-import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2.utilities.helpers import empty_cache
@@ -18,7 +17,7 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY
 from nnunetv2_lwi.handover.provenance import make_provenance
 from nnunetv2_lwi.handover.step1 import find_step1
-from nnunetv2_lwi.handover.transfer import misfits, overwrite, plan_transfer
+from nnunetv2_lwi.handover.transfer import misfits, overwrite
 from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextNetwork, build_pretext_network
 from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
@@ -52,7 +51,6 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self.oversample_foreground_percent = 0.0
         self.enable_deep_supervision = False
         self.best_val_loss: float | None = None
-        self._drawn_from = torch.get_rng_state()
 
     @staticmethod
     def build_network_architecture(
@@ -112,16 +110,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         num_output_channels: int,
         enable_deep_supervision: bool = True,
     ) -> PretextNetwork:
-        self._drawn_from = torch.get_rng_state()
         return build_pretext_network(configuration_manager, num_input_channels, self.lwi)
-
-    def _as_drawn(self) -> dict[str, Tensor]:
-        """What step 2 does not take over, as step 1 drew it: drawn again, for a copy would take memory all the time."""
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(self._drawn_from)
-            network = build_pretext_network(self.configuration_manager, self.num_input_channels, self.lwi).network
-        state = network.state_dict()
-        return {key: state[key] for key in plan_transfer(network, self.keys_handed_over()).unwanted}
 
     def _take_what_a_step1_kept_back(self) -> None:
         """nnU-Net's ``-pretrained_weights`` knows only what starts step 2; a step 1 goes on from all that was learned."""
@@ -255,7 +244,9 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """
         content = super().checkpoint(finished)
         if finished:
-            weights, drawn = content["network_weights"], self._as_drawn()
+            configuration, channels = self.configuration_manager, self.num_input_channels
+            drawn = self.kept_back_as_drawn(lambda: build_pretext_network(configuration, channels, self.lwi).network)
+            weights = content["network_weights"]
             content[LWI_KEY]["kept_back"] = {key: weights[key] for key in drawn}
             weights.update(drawn)
         return content

@@ -24,7 +24,7 @@ from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.nnunet.folders import output_folder
 from nnunetv2_lwi.training.base import LWITrainer
-from nnunetv2_lwi.training.distributed import sum_over_ranks
+from nnunetv2_lwi.training.distributed import sum_over_ranks, take_from_first_rank
 from nnunetv2_lwi.training.monitoring.outputs import (
     EPOCHS_WATCHED,
     count_hits,
@@ -42,13 +42,6 @@ class nnUNetTrainerLWISeg(LWITrainer):
     def configure(self) -> None:
         """Deep supervision where the network has it."""
         self.enable_deep_supervision = supports_deep_supervision(self.configuration_manager)
-        self._as_drawn: dict[str, Tensor] = {}
-
-    def initialize(self) -> None:
-        """Build the network, and remember what the plan does not hand over: nnU-Net loads ``-pretrained_weights`` whole."""
-        super().initialize()
-        state = self.unwrapped_network.state_dict()
-        self._as_drawn = {key: state[key].clone() for key in self._planned_transfer().unwanted}
 
     def _planned_transfer(self, untrained: Iterable[str] = ()) -> Transfer:
         return plan_transfer(self.unwrapped_network, self.keys_handed_over(), untrained)
@@ -79,7 +72,6 @@ class nnUNetTrainerLWISeg(LWITrainer):
             except UserError:
                 self.discard_output()
                 raise
-        self._as_drawn = {}
         super().on_train_start()
 
     def _start(self) -> None:
@@ -97,7 +89,8 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
         Of a step 1 also what it kept back goes over, where this plan hands it over.
         """
-        overwrite(self.unwrapped_network, self._as_drawn)
+        overwrite(self.unwrapped_network, self.kept_back_as_drawn(self._build_again))
+        take_from_first_rank(self.unwrapped_network)
         path = given_weights()
         self.start = {"kind": "pretrained_weights", "path": None if path is None else str(path.absolute())}
         step1 = None if path is None else find_step1(path)
@@ -114,6 +107,17 @@ class nnUNetTrainerLWISeg(LWITrainer):
             self.print_to_log_file(f"WARNING: step 1 had other settings than this plan: {difference}.")
         for warning in verdict.warnings:
             self.print_to_log_file(f"WARNING: {warning}.")
+
+    def _build_again(self) -> nn.Module:
+        """The network as nnU-Net's ``initialize`` builds it."""
+        network: nn.Module = self.build_network_architecture(
+            self.plans_manager,
+            self.configuration_manager,
+            self.num_input_channels,
+            self.label_manager.num_segmentation_heads,
+            self.enable_deep_supervision,
+        )
+        return network
 
     def _judge(self, step1: Step1) -> Verdict:
         return judge(step1, self.digest, *self.do_split(), self.plans_manager.dataset_name)

@@ -18,6 +18,7 @@ from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
+from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from nnunetv2_lwi.training.randomness import make_generator
 from tests.any_geometry.two_steps import record_batches
 from tests.networks_for_tests import build_unet
@@ -36,7 +37,20 @@ def run_rank(rank: int, folder: str, dataset: TinyDataset) -> None:
     nnunet_trainer.DDP = lambda network, device_ids: DistributedDataParallel(network)
     for seed in SEEDS:
         torch.save(train_with_trainer(dataset, seed), f"{folder}/trainer_{seed}_{rank}.pth")
+        torch.save(keep_loaded_weights(dataset, seed), f"{folder}/loaded_{seed}_{rank}.pth")
     dist.destroy_process_group()
+
+
+def keep_loaded_weights(dataset: TinyDataset, seed: int | None) -> dict[str, Any]:
+    """What step 2 starts from where weights were loaded of which it keeps the encoder's."""
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seed=seed)
+    trainer.device, trainer.grad_scaler = torch.device("cpu"), None
+    trainer.initialize()
+    for parameter in trainer.unwrapped_network.parameters():
+        torch.nn.init.constant_(parameter, 7.0)
+    trainer._keep_loaded_weights()
+    state: dict[str, Any] = trainer.unwrapped_network.state_dict()
+    return state
 
 
 def train_pretext(rank: int, block: dict[str, Any]) -> dict[str, Any]:
@@ -98,4 +112,8 @@ def test_two_ranks(dataset: TinyDataset, tmp_path: Path):
             for one, other in zip(first[drawn], second[drawn], strict=True):
                 assert one.shape == other.shape and not torch.equal(one, other), (seed, drawn)
         assert first["losses"] == second["losses"] and len(first["losses"]) == 1
+        loaded = read(f"loaded_{seed}")
+        assert all(torch.equal(loaded[0][key], loaded[1][key]) for key in loaded[0])
+        assert (loaded[0]["encoder.stages.0.0.convs.0.conv.weight"] == 7).all()
+        assert not (loaded[0]["decoder.stages.0.convs.0.conv.weight"] == 7).any()
         assert all(torch.equal(first["weights"][key], second["weights"][key]) for key in first["weights"])
