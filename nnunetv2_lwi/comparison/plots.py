@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -27,6 +27,7 @@ def draw_comparison(outcomes: Sequence[Outcome], path: Path) -> None:
         write_picture(path, plot_comparison(outcomes, kinds[0]), dpi=110)
 
 
+@style.context("default")  # nnU-Net's own plots leave large fonts behind
 def plot_comparison(outcomes: Sequence[Outcome], kind: tuple[str, str]) -> Figure:
     """One panel of Dice and one of learning curves for each number of labelled cases, with one legend for all.
 

@@ -13,6 +13,7 @@ from threading import Thread
 import numpy as np
 import pytest
 from filelock import FileLock
+from matplotlib import rcParams
 
 from nnunetv2_lwi.cli.compare import write_report
 from nnunetv2_lwi.comparison import pictures
@@ -207,11 +208,12 @@ def test_no_run_makes_an_empty_report(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_legend_of_long_names_stays_within_the_picture(outcomes):
+def test_a_legend_of_long_names_stays_within_the_picture(outcomes, monkeypatch):
     """Sweeps name their settings."""
     more = " seg.hand_over=all_but_last_two_stages" * 2
     long = [replace(one, run=replace(one.run, arm=one.run.arm + more)) for one in outcomes]
     for drawn in (outcomes, long):
+        monkeypatch.setitem(rcParams, "font.size", 25.0)  # as nnU-Net's progress.png leaves it
         figure = plot_comparison(drawn, scored(drawn)[0])
         figure.draw_without_rendering()
         (legend,) = figure.legends

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Affine2D, Transform
@@ -42,6 +43,7 @@ class PretextExample:
         return None if self.order_probabilities is None else self.order_probabilities.argmax(1)
 
 
+@style.context("default")  # nnU-Net's own plots leave large fonts behind
 def draw_pretext_example(example: PretextExample, path: Path, title: str) -> None:
     """Write a picture: columns as named, upper row depth against width, lower row height against width."""
     columns = _columns(example)
