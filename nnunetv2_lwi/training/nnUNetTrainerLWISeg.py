@@ -213,13 +213,16 @@ class nnUNetTrainerLWISeg(LWITrainer):
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's, on finite voxels; in the first epochs every output is counted."""
         self.finite_voxels.require()
+        figures: dict[str, Any]
+        if not self.enable_deep_supervision or self.current_epoch >= EPOCHS_WATCHED:
+            figures = super().validation_step(batch)
+            return figures
         with outputs_of(self.network) as outputs:
-            figures: dict[str, Any] = super().validation_step(batch)
-        if self.enable_deep_supervision and self.current_epoch < EPOCHS_WATCHED:
-            full = np.stack([figures[f"{kind}_hard"] for kind in ("tp", "fp", "fn")])
-            coarse = zip(outputs[1:], batch["target"][1:], strict=True)
-            counts = [count_hits(logits, target.to(self.device), self.label_manager) for logits, target in coarse]
-            figures["hits_by_output"] = np.stack([full, *counts])
+            figures = super().validation_step(batch)
+        full = np.stack([figures[f"{kind}_hard"] for kind in ("tp", "fp", "fn")])
+        coarse = zip(outputs[1:], batch["target"][1:], strict=True)
+        counts = [count_hits(logits, target.to(self.device), self.label_manager) for logits, target in coarse]
+        figures["hits_by_output"] = np.stack([full, *counts])
         return figures
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
