@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ BLOCKS = [{}, {"reconstruction_weight": 0}, {"order_weight": 0}]
 
 
 def run_rank(rank: int, folder: str, dataset: TinyDataset) -> None:
+    complain_into(Path(folder) / f"stderr_{rank}.txt")
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     for number, block in enumerate(BLOCKS):
@@ -38,7 +40,14 @@ def run_rank(rank: int, folder: str, dataset: TinyDataset) -> None:
     for seed in SEEDS:
         torch.save(train_with_trainer(dataset, seed), f"{folder}/trainer_{seed}_{rank}.pth")
         torch.save(keep_loaded_weights(dataset, seed), f"{folder}/loaded_{seed}_{rank}.pth")
+    dist.barrier()
     dist.destroy_process_group()
+
+
+def complain_into(path: Path) -> None:
+    """What C++ says before it aborts, and where Python was, would else be lost with the process."""
+    os.dup2(os.open(path, os.O_CREAT | os.O_WRONLY), 2)
+    faulthandler.enable()
 
 
 def keep_loaded_weights(dataset: TinyDataset, seed: int | None) -> dict[str, Any]:
@@ -95,7 +104,11 @@ def train_with_trainer(dataset: TinyDataset, seed: int | None) -> dict[str, Any]
 
 def test_two_ranks(dataset: TinyDataset, tmp_path: Path):
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-    mp.spawn(run_rank, args=(str(tmp_path), dataset), nprocs=2, join=True)
+    try:
+        mp.spawn(run_rank, args=(str(tmp_path), dataset), nprocs=2, join=True)
+    except mp.ProcessExitedException as error:
+        said = "\n".join(path.read_text(errors="replace")[-2000:] for path in sorted(tmp_path.glob("stderr_*.txt")))
+        raise AssertionError(f"{error}\n{said}") from error
 
     def read(name: str) -> list[dict[str, Any]]:
         return [torch.load(tmp_path / f"{name}_{rank}.pth", weights_only=True) for rank in range(2)]
