@@ -74,6 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     losses = try_plan(plans, configuration, target.dataset_json)
     write_json(path, plans)
     print_outcome(path, configuration, losses)
+    print_decisions(plans, configuration)
     print_next_commands(target, plans, configuration)
 
 
@@ -117,6 +118,15 @@ def print_outcome(path: Path, configuration: str, losses: dict[str, float]) -> N
     """What was written, and what trying it gave."""
     tried = ", ".join(f"{name} {value:.3g}" for name, value in losses.items() if name.endswith("loss"))
     print(f"Wrote {path}: configuration {configuration}, B = {losses['slabs']}. Step 1 on noise, untrained: {tried}.")
+
+
+def print_decisions(plans: dict[str, Any], configuration: str) -> None:
+    """What the plan leaves to the recipe, as a training would take it now."""
+    from nnunetv2_lwi.nnunet.inheritance import resolve
+    from nnunetv2_lwi.planning.settings import decisions
+
+    for decision in decisions(resolve(plans, configuration)):
+        print(f"  {decision}")
 
 
 def print_next_commands(target: Target, plans: dict[str, Any], configuration: str) -> None:

@@ -7,21 +7,20 @@ from pathlib import Path
 
 from nnunetv2_lwi.cli.options import add_target_options
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import FITTED_CASES, TESTED_CASES
 from nnunetv2_lwi.nnunet.target import Target, read_target
-
-FITTED, TESTED = 6, 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands."""
     parser.add_argument("checkpoint", type=Path, help="a finished step 1: checkpoint_final.pth of nnUNetTrainerLWIInit")
     add_target_options(parser)
-    parser.add_argument("--fit", type=int, default=FITTED, help="training cases to fit on (default: %(default)s)")
-    parser.add_argument("--test", type=int, default=TESTED, help="validation cases to test on (default: %(default)s)")
+    parser.add_argument("--fit", type=int, default=FITTED_CASES, help="training cases to fit on (default: %(default)s)")
+    parser.add_argument("--test", type=int, default=TESTED_CASES, help="validation cases to test on (default: %(default)s)")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print a table in Markdown: by stage the Dice of each class and the effective rank, of step 1 and of a random start.
+    """Print a table in Markdown: by stage and start the readout's AUC and Dice, and the features' effective rank.
 
     Raises:
         UserError: the checkpoint does not fit, or the fold has no such cases.
@@ -39,6 +38,7 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int) -> str
     Raises:
         UserError: see :func:`run`.
     """
+    import numpy as np
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
     from nnunetv2_lwi.cli.check import read_split
@@ -64,9 +64,12 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int) -> str
         sorted(train)[:fitted],
         sorted(val)[:tested],
     )
-    columns = [(start, label) for start, dice in probed[0].dice.items() for label in dice]
-    rows = [["stage", *(f"{start}, class {label}" for start, label in columns), *(f"{one}, rank" for one in probed[0].rank)]]
+    classes = probed[0].classes
+    rows = [["stage", "start", "AUC", "Dice", "rank", *(f"AUC / Dice of class {label}" for label in classes)]]
     for one in probed:
-        dice = (f"{one.dice[start][label]:.2f}" for start, label in columns)
-        rows.append([one.stage, *dice, *(f"{rank:.1f} of {one.channels}" for rank in one.rank.values())])
+        for start, outcome in one.by_start.items():
+            dice, moments = outcome.dice(classes), outcome.moments
+            means = (f"{outcome.mean_area:.3f}", f"{np.nanmean(list(dice.values())):.3f}")
+            by_class = (f"{outcome.area[label]:.2f} / {dice[label]:.2f}" for label in classes)
+            rows.append([one.stage, start, *means, f"{moments.effective_rank():.1f} of {moments.channels}", *by_class])
     return table(rows)

@@ -10,6 +10,7 @@ from typing import Any
 
 from nnunetv2_lwi.comparison.sweep import HAND_OVER, Variant, is_of_step2
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.planning.recipes import PAPER, PAPERS_VALUES
 from nnunetv2_lwi.planning.settings import INITIALIZATIONS
 
 ALL_IMAGES = "_all"
@@ -21,11 +22,13 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
     "lwi": {},
     "mask": {"order_weight": 0.0, "masking.strategy": "random"},
     "tube": {"order_weight": 0.0, "masking.strategy": "tube"},
-    "order": {"reconstruction_weight": 0.0},
+    "order": {"order_weight": 1.0, "reconstruction_weight": 0.0},
+    "paper": {"recipe": PAPER, **PAPERS_VALUES},
 }
-"""Step 1's, by name: the paper's, its masking alone, masking in tubes, its order prediction alone (paper, Table VI)."""
+"""Step 1's, by name: the plan's, its masking alone, masking in tubes, its order prediction alone (as in the paper's
+Table VI), and the paper's, handed over whole."""
 
-WITHOUT = {"order_weight": ("order_", "num_subvolumes", "shuffled_share"), "reconstruction_weight": ("masking.",)}
+WITHOUT = {"order_weight": ("order_", "num_subvolumes"), "reconstruction_weight": ("masking.", "reconstruction.")}
 """Where a weight is 0, what begins so changes nothing: nothing is shuffled, or nothing is masked."""
 
 SCHEMES = tuple(name for name in INITIALIZATIONS if name != "network")

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from nnunetv2_lwi.comparison.origin import note_origin, read_origins
+from nnunetv2_lwi.comparison.probes import probe
 from nnunetv2_lwi.comparison.results import read_result
 from nnunetv2_lwi.comparison.scoring import score
 from nnunetv2_lwi.comparison.source import digest_of_file
@@ -25,7 +26,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def execute(place: Workplace, device: str) -> None:
-    """Run what is left of a training, score what is left of a step 2, and write ``result.json``, whole or not at all.
+    """Run what is left of a training, probe a step 1 or score what is left of a step 2, and write ``result.json``.
 
     Where scoring fails, what was scored until then is kept.
 
@@ -36,7 +37,9 @@ def execute(place: Workplace, device: str) -> None:
     result = read_result(place) or describe_training(place) | {"origins": read_origins(place)}
     remove_spare_checkpoints(place)
     try:
-        if not place.training.is_step1:
+        if place.training.is_step1:
+            result.setdefault("probe", probe(place))
+        else:
             started = time.monotonic()
             score(place, device, result)
             result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)

@@ -65,6 +65,12 @@ class Outcome:
         """0 without a step 1."""
         return 0 if self.run.training.after is None else self.run.training.after.iterations
 
+    @property
+    def probed(self) -> dict[tuple[str, str], float]:
+        """AUC of linear probes of step 1, by stage and start; empty without one, or where it was made before there were."""
+        areas = (self.step1 or {}).get("probe", {})
+        return {(stage, start): area for stage, by_start in areas.items() for start, area in by_start.items()}
+
     def curve(self) -> tuple[list[int], list[float]]:
         """Iterations, step 1's counted, and nnU-Net's pseudo Dice after each epoch of step 2."""
         dice = self.result["pseudo_dice"]
@@ -195,6 +201,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
             for name in (AVERAGE, *class_names(outcome)):
                 values = outcome.values(cases, how, metric, name)
                 row[f"{cases}_{how}_{metric}_{name}"] = "" if np.isnan(values).all() else f"{np.nanmean(values):.5f}"
+    row |= {f"probe_{stage}_{start}": f"{area:.4f}" for (stage, start), area in outcome.probed.items()}
     row |= {f"lwi.{key}": value for key, value in flatten(run.training.configuration["lwi"]).items()}
     row["patch_size"] = run.training.configuration["patch_size"]
     row["batch_size"] = run.training.configuration["batch_size"]

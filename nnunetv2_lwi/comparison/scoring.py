@@ -55,7 +55,9 @@ def wanted(place: Workplace) -> dict[Kind, LabelledImages]:
     if training is not None and set(cases) <= training.images.keys():
         found[VALIDATION, PLAIN] = LabelledImages({case: training.images[case] for case in cases}, labels)
     if test is not None:
-        found |= {(TEST, PLAIN): test, (TEST, MIRRORED): test}
+        found[TEST, PLAIN] = test
+        if place.predicts_mirrored:
+            found[TEST, MIRRORED] = test
     return found
 
 

@@ -17,6 +17,7 @@ from nnunetv2_lwi.comparison.results import (
     undefined_distances,
 )
 from nnunetv2_lwi.comparison.statistics import CONFIDENCE, RESAMPLES, mean_of_defined, paired_difference
+from nnunetv2_lwi.handover.probing import RANDOM, STEP1
 from nnunetv2_lwi.markdown import table
 
 HOW = {"plain": "without mirroring", "mirrored": "with mirroring"}
@@ -44,6 +45,13 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
         for metric in METRICS:
             parts.append(f"## {metric}, {number} {cases} cases, {HOW[how]}\n")
             parts.append(score_table(outcomes, baseline, cases, how, metric))
+    if any(outcome.probed for outcome in outcomes):
+        parts.append("## What step 1 learned\n")
+        parts.append(
+            "AUC of linear readouts of its stages on labelled cases, mean over classes and seeds, and of a random start's "
+            "(see nnUNetv2_lwi probe).\n"
+        )
+        parts.append(probe_table(outcomes))
     parts.append("## Learning speed\n")
     parts.append(
         "Iterations, step 1's counted, until nnU-Net's pseudo Dice on validation patches (mean over "
@@ -71,6 +79,19 @@ def _how_to_read(outcomes: Sequence[Outcome], baseline: str) -> str:
         f"{CONFIDENCE:.0%} interval by bootstrap over seeds and cases ({RESAMPLES} resamples). Few seeds make it too "
         f"narrow; from a single seed it covers the cases alone and is marked: {CASES_ONLY}.\n"
     )
+
+
+def probe_table(outcomes: Sequence[Outcome]) -> str:
+    """Rows: labelled cases and arms with a step 1; columns: stages."""
+    stages = list(dict.fromkeys(stage for outcome in outcomes for stage, _ in outcome.probed))
+    rows = [["labelled cases", "arm", *stages]]
+    for (count, label), group in grouped(outcomes).items():
+        probed = [outcome.probed for outcome in group if outcome.probed]
+        if probed:
+            means = {key: float(np.mean([areas[key] for areas in probed])) for key in probed[0]}
+            cells = (f"{means[stage, STEP1]:.3f} (random {means[stage, RANDOM]:.3f})" for stage in stages)
+            rows.append([str(count), label, *cells])
+    return table(rows) + "\n"
 
 
 def score_table(outcomes: Sequence[Outcome], baseline: str, cases: str, how: str, metric: str) -> str:

@@ -25,6 +25,8 @@ class Workplace:
     training: Training
     configuration_name: str
     source: Source
+    predicts_mirrored: bool = True
+    """Whether test cases are also predicted with mirroring, which takes eight times as long."""
 
     @property
     def folder(self) -> Path:

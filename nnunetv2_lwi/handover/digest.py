@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nnunetv2_lwi.handover.checkpoint import plain
-from nnunetv2_lwi.planning.settings import LWISettings, flatten
+from nnunetv2_lwi.planning.recipes import PAPERS_VALUES
+from nnunetv2_lwi.planning.settings import REMOVED, LWISettings, flatten
 
 Digest = dict[str, Any]
 
@@ -51,8 +52,16 @@ def _record(digest: Digest, step2: Mapping[str, Any], with_step1: bool) -> Diges
 def differing_keys(theirs: Digest, ours: Digest) -> list[str]:
     """One text per key in which two digests differ: ``key: theirs, here ours``."""
     there, here = flatten(theirs), flatten(ours)
-    return [
-        f"{key}: {there.get(key)!r}, here {here.get(key)!r}"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    ]
+    pairs = {key: (_value(there, key), _value(here, key)) for key in sorted(there.keys() | here.keys())}
+    return [f"{key}: {one!r}, here {other!r}" for key, (one, other) in pairs.items() if one != other]
+
+
+def _value(flat: Mapping[str, Any], key: str) -> Any:
+    """A setting that a version did not know was as it is here."""
+    return flat.get(key, BEFORE_THEY_WERE_SETTINGS.get(key))
+
+
+BEFORE_THEY_WERE_SETTINGS = {
+    **{f"lwi.{key}": PAPERS_VALUES[key] for key in PAPERS_VALUES if key.startswith(("reconstruction.", "order_heads"))},
+    **REMOVED,
+}

@@ -18,26 +18,19 @@ from nnunetv2_lwi.planning.settings import SegSettings
 STAGES_KEPT_BACK = {"network": 0, "all_but_last_stage": 1, "all_but_last_two_stages": 2}
 """How many of the decoder's last stages are not handed over; ``encoder`` hands over none of them."""
 
-NORMS = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm,
-    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.GroupNorm, nn.LayerNorm,
-)  # fmt: skip
-"""Normalization layers: instance and batch normalization, and those of transformers."""
-
 
 def keys_handed_over(network: nn.Module, settings: SegSettings, channels: int, patch_size: Sequence[int]) -> set[str]:
     """Keys of the state dict that the plan hands over, output layers aside.
 
     Args:
-        settings: ``lwi.seg``, of which ``hand_over`` and ``hand_over_norms`` count.
+        settings: ``lwi.seg``, of which ``hand_over`` counts.
         channels: C, of the image.
         patch_size: (D, H, W).
     """
-    wanted = keys_of_encoder(network)
-    if settings.hand_over != "encoder":
-        kept_back = STAGES_KEPT_BACK[settings.hand_over]
-        wanted = set(network.state_dict()) - keys_of_last_stages(network, kept_back, channels, patch_size)
-    return wanted if settings.hand_over_norms else wanted - keys_of_norms(network)
+    if settings.hand_over == "encoder":
+        return keys_of_encoder(network)
+    kept_back = STAGES_KEPT_BACK[settings.hand_over]
+    return set(network.state_dict()) - keys_of_last_stages(network, kept_back, channels, patch_size)
 
 
 def keys_of_encoder(network: nn.Module) -> set[str]:
@@ -45,12 +38,6 @@ def keys_of_encoder(network: nn.Module) -> set[str]:
     encoder: nn.Module = network.encoder  # type: ignore[assignment]
     own = {id(tensor) for _, tensor in _tensors(encoder)}
     return {name for name, tensor in _tensors(network) if id(tensor) in own} & network.state_dict().keys()
-
-
-def keys_of_norms(network: nn.Module) -> set[str]:
-    """Keys of scale and shift of every normalization layer, by every name; running statistics are not among them."""
-    layers = (name for name, module in network.named_modules(remove_duplicate=False) if isinstance(module, NORMS))
-    return {f"{name}.{parameter}" for name in layers for parameter in ("weight", "bias")}
 
 
 def keys_of_last_stages(network: nn.Module, stages: int, channels: int, patch_size: Sequence[int]) -> set[str]:

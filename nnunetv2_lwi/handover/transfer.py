@@ -34,8 +34,8 @@ class Transfer:
             text += f"; {len(self.left)} stay random, being output layers: {', '.join(self.left)}"
         if self.unwanted:
             text += (
-                f"; {len(self.unwanted)} stay as drawn, since the plan does not hand them over (lwi.seg.hand_over, "
-                f"hand_over_norms): {shortened(self.unwanted)}"
+                f"; {len(self.unwanted)} stay as drawn, since the plan does not hand them over (lwi.seg.hand_over): "
+                f"{shortened(self.unwanted)}"
             )
         if self.untrained:
             text += (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.method.pretext_network import PretextOutput
+from nnunetv2_lwi.method.reconstruction import ReconstructionLoss
 from nnunetv2_lwi.method.transformation import TransformedBatch
 from nnunetv2_lwi.planning.settings import LWISettings
 
@@ -32,20 +32,6 @@ def order_accuracy(logits: Tensor, order: Tensor) -> Tensor:
     return (logits.argmax(-1) == order).float().mean()
 
 
-def reconstruction_loss(reconstruction: Tensor, shuffled: Tensor) -> Tensor:
-    """Mean squared error to X' over all voxels, masked or not; both (N, C, D, H, W).
-
-    Raises:
-        UserError: the shapes differ, which torch would spread over each other where they allow it.
-    """
-    if reconstruction.shape != shuffled.shape:
-        raise UserError(
-            f"The network's reconstruction has the shape {list(reconstruction.shape[1:])} and the image "
-            f"{list(shuffled.shape[1:])}: a network must give num_classes channels at full resolution."
-        )
-    return functional.mse_loss(reconstruction.float(), shuffled)
-
-
 @dataclass(frozen=True)
 class PretextLoss:
     """Order and reconstruction, each with its weight, beside the figures that the log shows."""
@@ -53,11 +39,16 @@ class PretextLoss:
     order_weight: float
     reconstruction_weight: float
     level_indices: tuple[int, ...]
+    of_reconstruction: ReconstructionLoss = field(default_factory=ReconstructionLoss)
 
     @classmethod
     def of(cls, settings: LWISettings, level_indices: Sequence[int]) -> PretextLoss:
         """The loss that a plan asks for."""
-        return cls(settings.order_weight, settings.reconstruction_weight, tuple(level_indices))
+        reconstruction = ReconstructionLoss(
+            hidden_only=settings.reconstruction.voxels == "masked",
+            normalize_cells=settings.reconstruction.target == "normalized_cells",
+        )
+        return cls(settings.order_weight, settings.reconstruction_weight, tuple(level_indices), reconstruction)
 
     @property
     def names(self) -> list[str]:
@@ -71,7 +62,7 @@ class PretextLoss:
         terms: dict[str, Tensor] = {}
         total = torch.zeros((), device=batch.shuffled.device)
         if output.reconstruction is not None:
-            terms["reconstruction_loss"] = reconstruction_loss(output.reconstruction, batch.shuffled)
+            terms["reconstruction_loss"] = self.of_reconstruction([output.reconstruction, *output.coarse], batch)
             total = total + self.reconstruction_weight * terms["reconstruction_loss"]
         if output.order_logits:
             terms["order_loss"] = order_loss(output.order_logits, batch.order)

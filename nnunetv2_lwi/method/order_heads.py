@@ -23,6 +23,19 @@ def pool_slabs(features: Tensor, slabs: int) -> Tensor:
     return reduce(features, "n e (b d) h w -> n b e", "mean", b=slabs)
 
 
+def linear(features: int, slabs: int) -> nn.Module:
+    """The paper's classifier (eq. 6)."""
+    return nn.Linear(features, slabs)
+
+
+def mlp(features: int, slabs: int) -> nn.Module:
+    """One with a hidden layer, which need not press the order into the features themselves."""
+    return nn.Sequential(nn.Linear(features, features), nn.GELU(), nn.Linear(features, slabs))
+
+
+CLASSIFIERS = {"linear": linear, "mlp": mlp}
+
+
 class OrderHeads(nn.Module):
     """A linear classifier at each of the given levels, shared by the positions of a level.
 
@@ -30,11 +43,11 @@ class OrderHeads(nn.Module):
     original slab s standing at position f.
     """
 
-    def __init__(self, levels: Sequence[Level], slabs: int) -> None:
+    def __init__(self, levels: Sequence[Level], slabs: int, kind: str = "linear") -> None:
         super().__init__()
         self.levels = tuple(levels)
         self.slabs = slabs
-        self.classifiers = nn.ModuleList(nn.Linear(level.features, slabs) for level in levels)
+        self.classifiers = nn.ModuleList(CLASSIFIERS[kind](level.features, slabs) for level in levels)
 
     def forward(self, skips: Sequence[Tensor]) -> list[Tensor]:
         """One (N, B, B) per level that carries a head, in the order of ``self.levels``."""

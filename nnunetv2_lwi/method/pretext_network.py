@@ -22,6 +22,8 @@ class PretextOutput(NamedTuple):
     """One (N, B, B) per head; empty without order prediction."""
     reconstruction: Tensor | None
     """(N, C, D, H, W); None without reconstruction."""
+    coarse: Sequence[Tensor] = ()
+    """Reconstructions at lower resolutions, (N, C, D_i, H_i, W_i), where they are asked for."""
 
 
 class PretextNetwork(nn.Module):
@@ -35,10 +37,17 @@ class PretextNetwork(nn.Module):
         network: what nnU-Net builds from the plan with one output per image channel.
         levels: what the encoder hands to the decoder.
         slabs: B; 1 without order prediction.
+        at_every_output: reconstruct at lower resolutions too, where the network has outputs there.
     """
 
     def __init__(
-        self, network: nn.Module, levels: Sequence[Level], order_heads: OrderHeads, slabs: int, reconstructs: bool
+        self,
+        network: nn.Module,
+        levels: Sequence[Level],
+        order_heads: OrderHeads,
+        slabs: int,
+        reconstructs: bool,
+        at_every_output: bool = False,
     ) -> None:
         super().__init__()
         self.levels = tuple(levels)
@@ -46,7 +55,7 @@ class PretextNetwork(nn.Module):
         self.order_heads = order_heads
         self.slabs = slabs
         self.reconstructs = reconstructs
-        network.decoder.deep_supervision = False  # type: ignore[union-attr,assignment]
+        network.decoder.deep_supervision = at_every_output  # type: ignore[union-attr,assignment]
 
     @classmethod
     def around(cls, network: nn.Module, settings: LWISettings, channels: int, patch_size: Sequence[int]) -> PretextNetwork:
@@ -57,8 +66,8 @@ class PretextNetwork(nn.Module):
         """
         levels = measure_levels(network.encoder, channels, patch_size)  # type: ignore[arg-type]
         slabs = count_slabs(settings, levels, patch_size[0])
-        heads = OrderHeads(choose_order_levels(settings, network, levels, slabs), slabs)
-        pretext = cls(network, levels, heads, slabs, settings.reconstructs)
+        heads = OrderHeads(choose_order_levels(settings, network, levels, slabs), slabs, settings.order_heads)
+        pretext = cls(network, levels, heads, slabs, settings.reconstructs, settings.reconstruction.outputs == "all")
         unused = set(parameters_without_gradient(pretext, channels, patch_size))
         for name, parameter in pretext.named_parameters():
             parameter.requires_grad_(name not in unused)
@@ -72,8 +81,11 @@ class PretextNetwork(nn.Module):
         """
         skips = self.network.encoder(masked)  # type: ignore[operator]
         order_logits = self.order_heads(skips)
-        reconstruction = self.network.decoder(skips) if self.reconstructs else None  # type: ignore[operator]
-        return PretextOutput(order_logits, reconstruction)
+        if not self.reconstructs:
+            return PretextOutput(order_logits, None)
+        decoded = self.network.decoder(skips)  # type: ignore[operator]
+        full, *coarse = decoded if isinstance(decoded, (list, tuple)) else [decoded]
+        return PretextOutput(order_logits, full, coarse)
 
     @property
     def chance(self) -> float:

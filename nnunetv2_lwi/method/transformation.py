@@ -7,12 +7,14 @@ laid over X', after the shuffle. All of it runs on the batch's device, without l
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from nnunetv2_lwi.planning.settings import MaskingSettings
 
@@ -26,27 +28,17 @@ class TransformedBatch(NamedTuple):
     """X', (N, C, D, H, W): what the decoder is to predict."""
     order: Tensor
     """(N, B), int64: what the order heads are to predict."""
+    mask: CellMask | None = None
+    """What was zeroed; None where nothing is masked."""
 
 
-def draw_order(samples: int, slabs: int, generator: torch.Generator, share: float = 1.0) -> Tensor:
+def draw_order(samples: int, slabs: int, generator: torch.Generator) -> Tensor:
     """Draw one permutation of the slabs per sample, uniformly: argsort of noise.
-
-    Args:
-        share: probability with which a sample is shuffled; the others get 0..B-1.
 
     Returns:
         order (N, B), int64, on the generator's device.
     """
-    noise = torch.rand(samples, slabs, generator=generator, device=generator.device)
-    order = noise.argsort(dim=1)
-    if share == 1:
-        return order
-    return torch.where(draw_samples(samples, share, generator)[:, None], order, torch.arange(slabs, device=order.device))
-
-
-def draw_samples(samples: int, share: float, generator: torch.Generator) -> Tensor:
-    """(N,), bool: each sample with the probability ``share``, by itself."""
-    return torch.rand(samples, generator=generator, device=generator.device) < share
+    return torch.rand(samples, slabs, generator=generator, device=generator.device).argsort(dim=1)
 
 
 def shuffle_slabs(volume: Tensor, order: Tensor) -> Tensor:
@@ -97,6 +89,12 @@ class MaskGrid:
         depth, height, width = (ceil(p / c) for p, c in zip(self.patch_size, self.cell_size, strict=True))
         return depth, height, width
 
+    def spread(self, cell_values: Tensor) -> Tensor:
+        """One value a cell, (N, C, cells D, cells H, cells W), to its voxels: (N, C, D, H, W)."""
+        for axis, (edge, length) in enumerate(zip(self.cell_size, self.patch_size, strict=True), start=2):
+            cell_values = cell_values.repeat_interleave(edge, axis).narrow(axis, 0, length)
+        return cell_values
+
     def over_plane(self, cell_mask: Tensor) -> Tensor:
         """Spread one value a cell, (N, cells D, cells H, cells W), over the plane: (N, cells D, H, W)."""
         _, height, width = self.patch_size
@@ -123,6 +121,23 @@ class MaskGrid:
         return zeroed
 
 
+@dataclass(frozen=True)
+class CellMask:
+    """Which cells of a batch are zeroed.
+
+    Attributes:
+        hidden: (N, cells D, cells H, cells W), bool.
+    """
+
+    grid: MaskGrid
+    hidden: Tensor
+
+    def at_size(self, size: Sequence[int]) -> Tensor:
+        """(N, 1, *size): the share of each voxel that is hidden, 0 or 1 at full resolution."""
+        hidden = self.grid.spread(self.hidden[:, None].float())
+        return hidden if hidden.shape[2:] == size else functional.interpolate(hidden, tuple(size), mode="area")
+
+
 def count_masked(grid: MaskGrid, masking: MaskingSettings) -> tuple[int, int]:
     """How many cells of a sample are masked, and out of how many they are drawn; for ``tube``, columns of cells."""
     cells_d, cells_h, cells_w = grid.cells
@@ -134,7 +149,6 @@ def draw_cell_mask(samples: int, grid: MaskGrid, masking: MaskingSettings, gener
     """Draw exactly round(ratio x cells) cells per sample, every set of that size being equally likely.
 
     ``random`` draws among all cells; ``tube`` draws among the columns, (cells H, cells W), and repeats them along depth.
-    With ``masking.share`` below 1 a sample has no masked cell with the probability that is left.
 
     Returns:
         (N, cells D, cells H, cells W), bool, True where the volume is zeroed.
@@ -144,8 +158,6 @@ def draw_cell_mask(samples: int, grid: MaskGrid, masking: MaskingSettings, gener
     noise = torch.rand(samples, cells, generator=generator, device=generator.device)
     chosen = noise.argsort(dim=1)[:, :masked]
     mask = torch.zeros(samples, cells, dtype=torch.bool, device=noise.device).scatter_(1, chosen, True)
-    if masking.share < 1:
-        mask &= draw_samples(samples, masking.share, generator)[:, None]
     return mask.view(samples, -1, cells_h, cells_w).expand(-1, cells_d, -1, -1)
 
 
@@ -157,18 +169,11 @@ class Transformation:
         patch_size: (D, H, W).
         slabs: B; 1 leaves the order as it is (no order prediction).
         masking: None leaves every voxel (no reconstruction).
-        shuffled_share: of the samples.
     """
 
     patch_size: tuple[int, int, int]
     slabs: int
     masking: MaskingSettings | None
-    shuffled_share: float = 1.0
-
-    def of_every_sample(self) -> Transformation:
-        """The same, but every sample is shuffled and masked: validation tells of the whole task whatever is trained."""
-        masking = None if self.masking is None else replace(self.masking, share=1.0)
-        return replace(self, masking=masking, shuffled_share=1.0)
 
     @property
     def grid(self) -> MaskGrid | None:
@@ -182,10 +187,10 @@ class Transformation:
         filling it.
         """
         samples = volume.shape[0]
-        order = draw_order(samples, self.slabs, generator, self.shuffled_share)
+        order = draw_order(samples, self.slabs, generator)
         shuffled = shuffle_slabs(volume, order) if self.slabs > 1 else volume
         if self.masking is None or self.grid is None:
             return TransformedBatch(shuffled, shuffled, order)
         cell_mask = draw_cell_mask(samples, self.grid, self.masking, generator)
         out = volume if overwrite and shuffled is not volume else None
-        return TransformedBatch(self.grid.zero(shuffled, cell_mask, out), shuffled, order)
+        return TransformedBatch(self.grid.zero(shuffled, cell_mask, out), shuffled, order, CellMask(self.grid, cell_mask))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.planning.settings import LWISettings, as_json
+from nnunetv2_lwi.planning.settings import open_block
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class Preset:
 
 NO_PRESET = Preset(
     name="none",
-    title="nnU-Net's own network, with the default settings of both steps",
+    title="nnU-Net's own network, with the measured recipe for step 1",
     source="docs/settings.md",
-    configuration={"lwi": as_json(LWISettings())},
+    configuration={"lwi": open_block()},
 )
 
 

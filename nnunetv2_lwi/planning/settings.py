@@ -1,19 +1,21 @@
 """The ``lwi`` block of a plan's configuration: every setting, its default and what is allowed.
 
 Each field carries its rule in its metadata, so that reading, checking and the message about a wrong value have one source.
-The set of keys is closed: an unknown key is an error.
+The set of keys is closed: an unknown key is an error. What a plan leaves open a recipe decides while the block is read, so
+that settings in hand are always decided.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from math import isfinite
 from typing import Any, TypeVar
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.planning.recipes import PAPERS_VALUES, RECIPES, Decision, Geometry, decide, recipe_of
 
 OPTIMIZERS = ("SGD", "AdamW")
 SCHEDULES = ("poly", "cosine", "constant")
@@ -23,6 +25,10 @@ INITIALIZATIONS = (
     "network", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "trunc_normal",
 )  # fmt: skip
 HANDED_OVER = ("encoder", "all_but_last_two_stages", "all_but_last_stage", "network")
+ORDER_HEADS = ("linear", "mlp")
+VOXELS = ("all", "masked")
+TARGETS = ("image", "normalized_cells")
+OUTPUTS = ("full_resolution", "all")
 AUGMENTATION_DEVICES = ("auto", "cpu")
 
 Settings = TypeVar("Settings")
@@ -66,7 +72,6 @@ def one_of(names: tuple[str, ...]) -> Rule:
 NOT_NEGATIVE = Rule("a number, at least 0", lambda value: _is_number(value) and value >= 0)
 POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
 FRACTION = Rule("a number, at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
-SHARE = Rule("a number above 0 and at most 1", lambda value: _is_number(value) and 0 < value <= 1)
 TRUE_OR_FALSE = Rule("true or false", lambda value: isinstance(value, bool))
 BETAS = Rule("two numbers, at least 0 and below 1", lambda value: is_list_of(value, FRACTION.holds) and len(value) == 2)
 EDGES = Rule("three whole numbers, at least 1", lambda value: is_list_of(value, whole_number(1).holds) and len(value) == 3)
@@ -81,18 +86,34 @@ def setting(default: Any, rule: Rule) -> Any:
     return field(default=default, metadata={"rule": rule})
 
 
+def open_setting(key: str, rule: Rule) -> Any:
+    """A field that a recipe decides where the plan does not; without a plan it is the paper's."""
+    value = PAPERS_VALUES[key]
+    return field(default=tuple(value) if isinstance(value, list) else value, metadata={"rule": rule, "key": key})
+
+
 @dataclass(frozen=True)
 class MaskingSettings:
     """What is masked in step 1 (paper, section III-B)."""
 
     strategy: str = setting("random", one_of(MASKING_STRATEGIES))
     """``random`` draws cells in 3D; ``tube`` draws them in (H, W) and repeats them along depth."""
-    ratio: float = setting(0.4, FRACTION)
+    ratio: float = open_setting("masking.ratio", FRACTION)
     """Share of the cells that is zeroed."""
-    patch_size: tuple[int, int, int] = setting((16, 16, 16), EDGES)
+    patch_size: tuple[int, int, int] = open_setting("masking.patch_size", EDGES)
     """(D, H, W) of one cell in voxels, capped by the slab's thickness and by the patch."""
-    share: float = setting(1.0, SHARE)
-    """Share of the training samples that are masked at all."""
+
+
+@dataclass(frozen=True)
+class ReconstructionSettings:
+    """What the decoder is to reconstruct in step 1."""
+
+    voxels: str = open_setting("reconstruction.voxels", one_of(VOXELS))
+    """Where the error counts."""
+    target: str = open_setting("reconstruction.target", one_of(TARGETS))
+    """The image, or the image with zero mean and unit variance in every cell."""
+    outputs: str = open_setting("reconstruction.outputs", one_of(OUTPUTS))
+    """``all``: at lower resolutions too, where the network has deep supervision."""
 
 
 @dataclass(frozen=True)
@@ -129,10 +150,8 @@ class SegSettings(TrainingSettings):
 
     start: str = setting("step1", one_of(STARTS))
     """``random`` is a baseline with the same optimiser and schedule."""
-    hand_over: str = setting("encoder", one_of(HANDED_OVER))
+    hand_over: str = open_setting("seg.hand_over", one_of(HANDED_OVER))
     """What comes from step 1: the encoder alone, the decoder too but for its last stages, or all. Output layers never do."""
-    hand_over_norms: bool = setting(True, TRUE_OR_FALSE)
-    """Whether scale and shift of normalization layers come from step 1 as well; else they stay 1 and 0."""
     initialization: str = setting("network", one_of(INITIALIZATIONS))
     """How a random start is drawn: as the network does it, or by a data-independent scheme (paper, Fig. 1)."""
 
@@ -141,12 +160,15 @@ class SegSettings(TrainingSettings):
 class LWISettings:
     """The whole ``lwi`` block."""
 
+    recipe: str | None = setting(None, one_of(RECIPES).or_null())
+    """Who decides what is open: the measured recipe or the paper's; null: see :func:`~.recipes.recipe_of`."""
     num_subvolumes: int | None = setting(None, whole_number(2).or_null())
     """B; null: patch depth over the depth stride of the deepest level."""
     masking: MaskingSettings = field(default_factory=MaskingSettings)
-    shuffled_share: float = setting(1.0, SHARE)
-    """Share of the training samples whose slabs are shuffled; the order of the others is to be predicted too."""
-    order_weight: float = setting(1.0, NOT_NEGATIVE)
+    reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
+    order_weight: float = open_setting("order_weight", NOT_NEGATIVE)
+    order_heads: str = open_setting("order_heads", one_of(ORDER_HEADS))
+    """The paper's linear classifier, or one with a hidden layer."""
     reconstruction_weight: float = setting(1.0, NOT_NEGATIVE)
     order_levels: tuple[int, ...] | None = setting(None, LEVELS.or_null())
     """Indices into what the encoder hands to the decoder; null: every level that can carry a head."""
@@ -159,12 +181,13 @@ class LWISettings:
 
     @classmethod
     def from_configuration(cls, configuration: Mapping[str, Any]) -> LWISettings:
-        """Read the ``lwi`` block of a resolved configuration; without one the defaults hold.
+        """Read the ``lwi`` block of a resolved configuration, and decide what it leaves open.
 
         Raises:
             UserError: unknown key or value out of range; names the key, the value and what is allowed.
         """
-        settings = _read(cls, configuration.get("lwi", {}), "lwi")
+        decided = {decision.key: decision.value for decision in decisions(configuration)}
+        settings = _read(cls, configuration.get("lwi", {}), "lwi", decided)
         _check_together(settings)
         return settings
 
@@ -180,12 +203,40 @@ class LWISettings:
 
     def step1(self) -> dict[str, Any]:
         """What step 1's weights depend on, as plain JSON."""
-        other = ("seg", "val_iterations_per_epoch", "augmentation_device")
+        other = ("recipe", "seg", "val_iterations_per_epoch", "augmentation_device")
         return {key: value for key, value in as_json(self).items() if key not in other}
 
     def step2(self) -> dict[str, Any]:
         """What a training of step 2 depends on beyond its step 1, as plain JSON."""
         return {key: value for key, value in as_json(self).items() if key in ("seg", "iterations_per_epoch", "seed")}
+
+
+def decisions(configuration: Mapping[str, Any]) -> list[Decision]:
+    """What a resolved configuration's ``lwi`` block leaves open, decided, in the order of the settings."""
+    block = configuration.get("lwi", {})
+    written = flatten(block) if isinstance(block, Mapping) else {}
+    recipe, geometry = recipe_of(written), Geometry.of(configuration)
+    return [decide(key, recipe, geometry) for key in _open_keys(LWISettings) if written.get(key) is None]
+
+
+def open_block() -> dict[str, Any]:
+    """A whole block that leaves to the measured recipe what can be left open."""
+    block = as_json(LWISettings(recipe=RECIPES[0]))
+    for key in _open_keys(LWISettings):
+        *path, last = key.split(".")
+        inner = block
+        for step in path:
+            inner = inner[step]
+        inner[last] = None
+    return block
+
+
+def _open_keys(cls: type) -> Iterator[str]:
+    for f in fields(cls):
+        if "rule" not in f.metadata:
+            yield from _open_keys(f.default_factory)  # type: ignore[arg-type]
+        elif "key" in f.metadata:
+            yield f.metadata["key"]
 
 
 def as_json(settings: Any) -> dict[str, Any]:
@@ -203,19 +254,41 @@ def flatten(block: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _read(cls: type[Settings], block: Any, path: str) -> Settings:
+def _read(cls: type[Settings], block: Any, path: str, decided: Mapping[str, Any]) -> Settings:
     if not isinstance(block, Mapping):
         raise UserError(f"{path} in the plan is {block!r}; it must be an object of settings: {{...}}.")
     known = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]
-    values = {}
+    values: dict[str, Any] = {}
     for key, value in block.items():
-        if key not in known:
+        if key not in known and not _was_harmless(f"{path}.{key}", value):
             raise UserError(_unknown_key(path, key, list(known)))
-        if "rule" in known[key].metadata:
-            values[key] = _checked(value, known[key].metadata["rule"], f"{path}.{key}")
-        else:
-            values[key] = _read(known[key].default_factory, value, f"{path}.{key}")  # type: ignore[arg-type]
+    for key, f in known.items():
+        if "rule" not in f.metadata:
+            values[key] = _read(f.default_factory, block.get(key, {}), f"{path}.{key}", decided)  # type: ignore[arg-type]
+        elif f.metadata.get("key") in decided:
+            values[key] = _frozen(decided[f.metadata["key"]])
+        elif key in block:
+            values[key] = _checked(block[key], f.metadata, f"{path}.{key}")
     return cls(**values)
+
+
+REMOVED = {"lwi.masking.share": 1.0, "lwi.shuffled_share": 1.0, "lwi.seg.hand_over_norms": True}
+"""Settings of earlier versions, and the value that changed nothing, which their plans may hold."""
+
+
+def _was_harmless(path: str, value: Any) -> bool:
+    """Whether an earlier version's setting stands at what is now always so.
+
+    Raises:
+        UserError: it stands at something else.
+    """
+    if path not in REMOVED:
+        return False
+    if value != REMOVED[path]:
+        raise UserError(
+            f"{path} = {value!r} in the plan is no longer a setting, as no use was found for it: remove it from the plan."
+        )
+    return True
 
 
 def _unknown_key(path: str, key: str, known: list[str]) -> str:
@@ -224,9 +297,15 @@ def _unknown_key(path: str, key: str, known: list[str]) -> str:
     return f"{path}.{key} in the plan is not a setting.{hint} Known in {path}: {', '.join(known)}."
 
 
-def _checked(value: Any, rule: Rule, path: str) -> Any:
+def _checked(value: Any, metadata: Mapping[str, Any], path: str) -> Any:
+    rule: Rule = metadata["rule"]
     if not rule.holds(value):
-        raise UserError(f"{path} = {value!r} in the plan is not allowed: it must be {rule.allowed}.")
+        allowed = rule.or_null().allowed if "key" in metadata else rule.allowed
+        raise UserError(f"{path} = {value!r} in the plan is not allowed: it must be {allowed}.")
+    return _frozen(value)
+
+
+def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -59,6 +59,7 @@ class LWITrainer(ResumableTrainer):
     ) -> None:
         prepared = require_trainable(self.__class__.__name__, plans, configuration, fold, dataset_json, device)
         self.lwi, self.digest = prepared.settings, prepared.digest
+        self.decisions = [one for one in prepared.decisions if one.key.startswith("seg.") == (self.step == "seg")]
         if device.type == "cpu":
             stay_on_own_cores()
         self._require_network(prepared.configuration, prepared.channels)
@@ -130,12 +131,18 @@ class LWITrainer(ResumableTrainer):
         """Build the network and run it on a patch, wherever torch makes tensors when it is called."""
 
     def initialize(self) -> None:
-        """Build the network, seeded if the plan says so, and remember the versions of its weights."""
+        """Build the network, seeded if the plan says so, remember the versions of its weights, and say what was decided."""
         if self.seed is not None:
             seed_all(self.seed)
         self._drawn_from = torch.get_rng_state()
         super().initialize()
         self._built_versions = self._versions()
+        for decision in self.decisions:
+            self.print_to_log_file(f"Left open by the plan: {decision}.")
+
+    def lwi_state(self) -> dict[str, Any]:
+        """What is ours in a checkpoint, with what was decided and why."""
+        return super().lwi_state() | {"decisions": list(map(str, self.decisions))}
 
     def kept_back_as_drawn(self, build: Callable[[], nn.Module]) -> dict[str, Tensor]:
         """What the plan does not hand over, output layers aside, as it was drawn.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from time import time
 from typing import Any, ClassVar
@@ -29,6 +30,7 @@ from nnunetv2_lwi.training.loading.augmentation import OwnDraws
 from nnunetv2_lwi.training.loading.label_free import no_labels, without_labels
 from nnunetv2_lwi.training.monitoring.description import describe_step1
 from nnunetv2_lwi.training.monitoring.progress import PretextLogger
+from nnunetv2_lwi.training.monitoring.readouts import PROBES_IN_A_TRAINING, TrainingProbe
 from nnunetv2_lwi.training.monitoring.validation import PretextEvaluator, validate_cases, write_progress_picture
 from nnunetv2_lwi.training.randomness import make_generator
 
@@ -51,6 +53,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self.oversample_foreground_percent = 0.0
         self.enable_deep_supervision = False
         self.best_val_loss: float | None = None
+        self.readouts: TrainingProbe | None = None
 
     @staticmethod
     def build_network_architecture(
@@ -80,12 +83,11 @@ class nnUNetTrainerLWIInit(LWITrainer):
         pretext = self.pretext_network
         depth, height, width = self.configuration_manager.patch_size
         masking = self.lwi.masking if self.lwi.reconstructs else None
-        self.transformation = Transformation((depth, height, width), pretext.slabs, masking, self.lwi.shuffled_share)
+        self.transformation = Transformation((depth, height, width), pretext.slabs, masking)
         self.generator = make_generator(self.device, self.seed)
         network = self.network.module if self.is_ddp else self.network
-        self.whole_task = self.transformation.of_every_sample()
         encoder: nn.Module = pretext.network.encoder  # type: ignore[assignment]
-        self.evaluate = PretextEvaluator(network, encoder, self.whole_task, self.loss, self.device, self.autocast)
+        self.evaluate = PretextEvaluator(network, encoder, self.transformation, self.loss, self.device, self.autocast)
         self.logger.local_logger = PretextLogger(self.loss.names, pretext.chance)
         for line in describe_step1(self.lwi, pretext, self.transformation):
             self.print_to_log_file(line)
@@ -101,6 +103,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self._take_what_a_step1_kept_back()
             self.print_to_log_file(f"Start: {self.start['kind']}.")
         super().on_train_start()
+        self._begin_probes()
 
     def _build_pretext_network(
         self,
@@ -158,15 +161,15 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """nnU-Net's, on a segmentation without labels."""
         return without_labels(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
 
-    def transform(self, batch: dict[str, Any], transformation: Transformation | None = None) -> TransformedBatch:
-        """Move a loader's batch to the device, shuffle it and mask it as in training, or otherwise; the batch is used up.
+    def transform(self, batch: dict[str, Any]) -> TransformedBatch:
+        """Move a loader's batch to the device, shuffle it and mask it; the batch is used up.
 
         Raises:
             UserError: a case has NaN or infinite voxels.
         """
         self.finite_voxels.require()
         volume = batch["data"].to(self.device, non_blocking=True)
-        return (transformation or self.transformation)(volume, self.generator, overwrite=True)
+        return self.transformation(volume, self.generator, overwrite=True)
 
     def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """One step; returns the loss and its parts, still on the device."""
@@ -179,7 +182,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """The loss and its parts on a validation batch."""
-        return self.evaluate(self.transform(batch, self.whole_task))[1]
+        return self.evaluate(self.transform(batch))[1]
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's means."""
@@ -202,7 +205,27 @@ class nnUNetTrainerLWIInit(LWITrainer):
             if self.current_epoch % max(1, self.num_epochs // PICTURES_IN_A_TRAINING) == 0:
                 self._write_picture()
         self.current_epoch += 1
+        if self.current_epoch % max(1, self.num_epochs // PROBES_IN_A_TRAINING) == 0:
+            self._log_probe(f"after epoch {self.current_epoch - 1}")
         self.save_latest_if_due()
+
+    def _begin_probes(self) -> None:
+        """A line of what can be read out of the features before the training, where a few cases have labels."""
+        folder, cases = self.preprocessed_dataset_folder, (self.train_cases, self.val_cases)
+        with suppress(UserError):
+            self.readouts = TrainingProbe(
+                self.plans_manager, self.dataset_json, self.configuration_manager, self.dataset_class, folder, cases
+            )
+        self._log_probe("before the training")
+
+    def _log_probe(self, when: str) -> None:
+        if self.readouts is None or self.local_rank > 0:
+            return
+        areas = self.readouts.line(self.network_of_plan, self.device, self.autocast)
+        if areas is None:
+            self.readouts = None
+            return
+        self.print_to_log_file(f"AUC of linear readouts {when} (labels are read for this line alone): {areas}.")
 
     def _write_picture(self) -> None:
         path = Path(self.output_folder) / "pictures" / f"epoch_{self.current_epoch:04d}.png"

@@ -14,7 +14,8 @@ from nnunetv2_lwi.nnunet.folders import folder_of, output_folder, require_prepro
 from nnunetv2_lwi.nnunet.split_file import require_fold
 from nnunetv2_lwi.planning.configuration import count_channels, resolve_configuration
 from nnunetv2_lwi.planning.plan_rules import require_augmentable
-from nnunetv2_lwi.planning.settings import LWISettings
+from nnunetv2_lwi.planning.recipes import Decision
+from nnunetv2_lwi.planning.settings import LWISettings, decisions
 from nnunetv2_lwi.training.devices import require_device
 
 
@@ -24,6 +25,8 @@ class Prepared:
 
     configuration: ConfigurationManager
     settings: LWISettings
+    decisions: list[Decision]
+    """What of the settings the plan leaves open."""
     channels: int
     """C, of the image."""
     digest: Digest
@@ -51,4 +54,4 @@ def require_trainable(
     require_writable(output_folder(trainer, dataset, plans_name, name, fold))
     channels = count_channels(plans, configuration, dataset_json)
     digest = make_digest(configuration.configuration, channels, settings)
-    return Prepared(configuration, settings, channels, digest)
+    return Prepared(configuration, settings, decisions(configuration.configuration), channels, digest)

@@ -14,8 +14,11 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "masking.strategy": ["cube"],
     "masking.ratio": [1, -0.1, "0.4", math.nan],
     "masking.patch_size": [[16, 16], 16, [16, 0, 16]],
-    "masking.share": [0, 1.1],
-    "shuffled_share": [0, 1.5, "1"],
+    "recipe": ["nnU-Net"],
+    "reconstruction.voxels": ["some"],
+    "reconstruction.target": ["labels"],
+    "reconstruction.outputs": ["none"],
+    "order_heads": ["transformer"],
     "order_weight": [-1, math.inf],
     "reconstruction_weight": [math.nan, None],
     "order_levels": [[], [1, 1], [-1], 2],
@@ -25,7 +28,6 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "seed": [-1, 1.5],
     "seg.start": ["step2"],
     "seg.hand_over": ["decoder"],
-    "seg.hand_over_norms": ["no"],
     "seg.initialization": ["he"],
 }
 OF_BOTH_STEPS: dict[str, list[Any]] = {

@@ -204,7 +204,9 @@ def test_a_whole_comparison_that_is_killed_and_goes_on(tmp_path):
     for row in rows:
         assert 0 <= float(row["test_plain_Dice_average"]) <= 1 and row["test_mirrored_Dice_average"]
     assert rows[4]["test_plain_Dice_average"] == rows[5]["test_plain_Dice_average"], "lwi on all cases is lwi_all"
-    assert "| 2 | lwi_all | 1 |" in (output / "comparison.md").read_text()
+    report = (output / "comparison.md").read_text()
+    assert "| 2 | lwi_all | 1 |" in report and "## What step 1 learned" in report
+    assert all(0 <= float(row["probe_decoder 1_step 1"]) <= 1 for row in rows if row["arm"] != "random")
     assert (output / "comparison.png").is_file() and len(list((output / "cases").glob("*.png"))) == 4 * 3
     assert len(list((output / "trainings").iterdir())) == 2 + 5 and not list(output.rglob("checkpoint_best.pth"))
     assert sorted(path for folder in folders.values() for path in folder.rglob("*")) == before

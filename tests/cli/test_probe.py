@@ -12,13 +12,16 @@ from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from tests.tiny_dataset import TinyDataset
 
 
-def cells_of(text: str) -> dict[str, list[str]]:
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.strip().splitlines()]
-    return {row[0]: row[1:] for row in rows if set(row[0]) != {"-"}}
+def rows_of(text: str) -> list[dict[str, str]]:
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.strip().splitlines()]
+    return [dict(zip(head, row, strict=True)) for row in rows]
 
 
-@pytest.mark.parametrize(("parts", "starts"), [("encoder", 3), ("network", 2)])
-def test_every_stage_has_its_dice_by_start_and_class(dataset: TinyDataset, capsys, parts: str, starts: int):
+@pytest.mark.parametrize(
+    ("parts", "starts"),
+    [("encoder", ["step 1", "start of step 2", "random"]), ("network", ["step 1", "random"])],
+)
+def test_every_stage_has_its_figures_by_start_and_class(dataset: TinyDataset, capsys, parts: str, starts: list[str]):
     configuration = dataset.plans["configurations"]["3d_fullres"]
     configuration["lwi"]["seg"] = {"epochs": 2, "hand_over": parts}
     (dataset.preprocessed / "Dataset999_Tiny" / "nnUNetPlans.json").write_text(json.dumps(dataset.plans))
@@ -26,19 +29,20 @@ def test_every_stage_has_its_dice_by_start_and_class(dataset: TinyDataset, capsy
     checkpoint = dataset.output_folder("nnUNetTrainerLWIInit") / "checkpoint_final.pth"
     capsys.readouterr()
     main(["probe", str(checkpoint), "-d", "999", "--fit", "3", "--test", "1"])
-    cells = cells_of(capsys.readouterr().out)
-    assert list(cells) == ["stage", "encoder 0", "encoder 1", "encoder 2", "decoder 1", "decoder 2"]
-    assert (
-        len(cells["stage"]) == 3 * starts
-        and cells["stage"][-1] == "random, rank"
-        and "step 1, class 1" in cells["stage"]
-        and "random, class 2" in cells["stage"]
-    )
-    values = {stage: [float(cell) for cell in row[: 2 * starts]] for stage, row in cells.items() if stage != "stage"}
-    assert all(cell.endswith("of 16") and 1 <= float(cell.split()[0]) <= 16 for cell in cells["encoder 2"][2 * starts :])
-    assert all(0 <= value <= 1 for row in values.values() for value in row)
-    if starts == 3:
-        assert values["encoder 2"][:2] == values["encoder 2"][2:4] and values["decoder 2"][:2] != values["decoder 2"][2:4]
+    rows = rows_of(capsys.readouterr().out)
+    stages = ["encoder 0", "encoder 1", "encoder 2", "decoder 1", "decoder 2"]
+    assert [(row["stage"], row["start"]) for row in rows] == [(stage, start) for stage in stages for start in starts]
+    for row in rows:
+        by_class = [list(map(float, row[f"AUC / Dice of class {label}"].split("/"))) for label in (1, 2)]
+        for column, name in enumerate(("AUC", "Dice")):
+            assert 0 <= float(row[name]) <= 1
+            assert float(row[name]) == pytest.approx(sum(values[column] for values in by_class) / 2, abs=6e-3)
+        rank, channels = map(float, row["rank"].split(" of "))
+        assert 1 <= rank <= channels
+    figures = {(row["stage"], row["start"]): row["AUC / Dice of class 1"] for row in rows}
+    if parts == "encoder":
+        assert figures["encoder 2", "step 1"] == figures["encoder 2", "start of step 2"]
+        assert figures["decoder 2", "step 1"] != figures["decoder 2", "start of step 2"]
 
 
 def test_a_fold_without_cases_is_told(dataset: TinyDataset):

@@ -57,7 +57,9 @@ def write_result(place: Workplace, dice: float, cases: int = 6) -> None:
     random = np.random.default_rng(int(place.training.key, 16) % 2**32)
     result = {"iterations": place.training.iterations, "seconds": 12.34, "pseudo_dice": []}
     result |= {"origins": [{"device": "a GPU", "versions": {"nnunetv2": "2.8.1"}}]}
-    if not place.training.is_step1:
+    if place.training.is_step1:
+        result["probe"] = {"encoder 0": {"step 1": dice, "random": 0.5}, "decoder 1": {"step 1": 0.75, "random": 0.25}}
+    else:
         epochs = place.training.settings.seg.epochs
         result["pseudo_dice"] = [dice * (epoch + 1) / epochs for epoch in range(epochs)]
         values = dice + 0.01 * random.standard_normal((cases, 2))

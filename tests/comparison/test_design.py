@@ -63,7 +63,7 @@ def test_both_steps_have_the_same_settings_so_that_the_hand_over_accepts_them(ma
 
 
 def test_arms_differ_from_the_baseline_only_in_what_they_are_about(make_design):
-    base = flatten(as_json(LWISettings.from_configuration({"lwi": make_design().configuration["lwi"]})))
+    base = flatten(as_json(LWISettings.from_configuration(make_design().configuration)))
     for run in make_design("random,lwi,mask,kaiming_normal", counts=(2,), seeds=1).runs():
         changed = {k for k, v in flatten(run.training.configuration["lwi"]).items() if v != base[k]} - {"seed"}
         allowed = {

@@ -187,9 +187,17 @@ def test_csv_has_a_row_a_run_with_settings_and_scores(outcomes, tmp_path):
     assert len(rows) == len(outcomes) == 12
     lwi = next(r for r in rows if r["arm"] == "lwi" and r["cases"] == "2")
     assert lwi["step1_iterations"] == "8" and lwi["step1_cases"] == "2" and lwi["step2_seconds"] == "12.3"
-    assert lwi["lwi.masking.ratio"] == "0.4" and lwi["lwi.seg.epochs"] == "21" and lwi["lwi.seed"] == "0"
+    assert lwi["lwi.masking.strategy"] == "random" and lwi["lwi.seg.epochs"] == "21" and lwi["lwi.seed"] == "0"
     assert float(lwi["validation_mirrored_Dice_one"]) == pytest.approx(0.7, abs=0.02)
     assert lwi["validation_mirrored_HD95_one"] == "2.00000" and lwi["validation_mirrored_HD95_two"] == ""
+    assert lwi["probe_decoder 1_step 1"] == "0.7500" and lwi["probe_decoder 1_random"] == "0.2500"
+    assert {r["probe_decoder 1_step 1"] for r in rows if r["arm"] == "random"} == {""}
+
+
+def test_what_step_1_learned_stands_beside_what_came_of_it(outcomes):
+    text = write_tables(outcomes, "random", 12)
+    assert row(text, "What step 1 learned", 2, "lwi")[3] == "0.750 (random 0.250)"
+    assert "| random |" not in text.split("## What step 1 learned")[1].split("## ")[0]
 
 
 def test_a_part_of_the_runs_makes_a_report_too(runs, make_places, tmp_path):

@@ -76,6 +76,8 @@ def place(make_design, make_places, source, tmp_path):
 def test_only_what_has_no_score_is_left(place):
     """The raw training images are not there, so that the validation cases are scored with mirroring alone."""
     assert list(wanted(place)) == [("validation", "mirrored"), ("test", "plain"), ("test", "mirrored")]
+    without = replace(place, predicts_mirrored=False)
+    assert list(wanted(without)) == [("validation", "mirrored"), ("test", "plain")]
     assert not is_done(place)
     result = read_result(place)
     assert list(missing(place, result)) == [("test", "plain"), ("test", "mirrored")]

@@ -35,6 +35,18 @@ def test_keys_that_only_one_has_differ():
     assert differing_keys({"a": 1, "b": {"c": 2}}, {"b": {"c": 2, "d": 3}}) == ["a: 1, here None", "b.d: None, here 3"]
 
 
+def test_settings_that_came_or_went_count_as_what_they_were():
+    """A step 1 of an earlier version: the paper's reconstruction and heads, and settings that are gone at their defaults."""
+    now = make_digest(CONFIGURATION, 1, read(recipe="paper"))
+    lwi = {key: value for key, value in now["lwi"].items() if key not in ("reconstruction", "order_heads")}
+    earlier = {**now, "lwi": {**lwi, "masking": {**lwi["masking"], "share": 1.0}, "shuffled_share": 1.0}}
+    assert differing_keys(earlier, now) == []
+    other = {**earlier, "lwi": {**earlier["lwi"], "shuffled_share": 0.5}}
+    assert differing_keys(other, now) == ["lwi.shuffled_share: 0.5, here 1.0"]
+    masked = make_digest(CONFIGURATION, 1, read(recipe="paper", reconstruction={"voxels": "masked"}))
+    assert differing_keys(earlier, masked) == ["lwi.reconstruction.voxels: 'all', here 'masked'"]
+
+
 def state(kind: str, **block: object) -> dict:
     settings = read(**block)
     return {"start": {"kind": kind}, "digest": make_digest(CONFIGURATION, 1, settings), "step2": settings.step2()}
@@ -48,7 +60,7 @@ def changes(state: dict, **block: object) -> list[str]:
 def test_settings_of_step_1_count_only_where_both_start_from_a_step_1_that_they_find():
     other = {"masking": {"ratio": 0.3}}
     random = {"seg": {"start": "random"}}
-    assert changes(state("step1"), **other) == ["lwi.masking.ratio: 0.4, here 0.3"]
+    assert changes(state("step1"), **other) == [f"lwi.masking.ratio: {read().masking.ratio}, here 0.3"]
     assert changes(state("pretrained_weights"), **other) == []
     assert changes(state("random", **random), **random, **other) == []
     assert changes(state("step1"), **random, **other) == ["lwi.seg.start: 'step1', here 'random'"]

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 from torch import nn
 
-from nnunetv2_lwi.handover.parts import keys_handed_over, keys_of_encoder, keys_of_last_stages, keys_of_norms
+from nnunetv2_lwi.handover.parts import keys_handed_over, keys_of_encoder, keys_of_last_stages
 from nnunetv2_lwi.planning.settings import HANDED_OVER, SegSettings
 from tests.networks.conftest import SMALL, Small
 from tests.networks_for_tests import ReadsValues, build_unet, unet_kwargs
@@ -27,7 +25,7 @@ def test_the_encoder_has_two_names(residual: bool):
     network = build_unet(STRIDES, residual=residual)
     keys = keys_of_encoder(network)
     assert keys == {key for key in network.state_dict() if key.startswith(("encoder.", "decoder.encoder."))}
-    assert keys_handed_over(network, SegSettings(), 1, PATCH) == keys
+    assert keys_handed_over(network, SegSettings(hand_over="encoder"), 1, PATCH) == keys
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -95,20 +93,3 @@ def test_a_network_that_cannot_run_on_shapes_is_run():
     kwargs |= {"conv_op": nn.Conv3d, "norm_op": nn.InstanceNorm3d, "nonlin": nn.LeakyReLU}
     network = ReadsValues(input_channels=1, num_classes=2, **kwargs)
     assert blocks(keys_of_last_stages(network, 1, 1, PATCH)) == {"stages.0", "transpconvs.0"}
-
-
-NORMS = [nn.BatchNorm1d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.InstanceNorm3d, nn.LayerNorm, partial(nn.GroupNorm, 2)]
-
-
-@pytest.mark.parametrize("norm", NORMS)
-def test_scale_and_shift_of_every_kind_of_norm_are_found_and_statistics_are_not(norm):
-    layer = norm(4, affine=True) if norm is nn.InstanceNorm3d else norm(4)
-    network = nn.Sequential(nn.Conv3d(1, 4, 1), layer)
-    network.alias = network[1]
-    assert keys_of_norms(network) == {f"{name}.{key}" for name in ("1", "alias") for key in ("weight", "bias")}
-
-
-def test_norms_stay_where_the_plan_does_not_hand_them_over():
-    network = build_unet(STRIDES)
-    keys = keys_handed_over(network, SegSettings(hand_over="network", hand_over_norms=False), 1, PATCH)
-    assert keys == network.state_dict().keys() - keys_of_norms(network) and keys_of_norms(network)

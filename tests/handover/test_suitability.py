@@ -64,10 +64,15 @@ def test_a_step_1_of_the_same_plan_fits(tmp_path, plans):
     )
 
 
+def order_weight(plans: Plans) -> float:
+    """As the recipe decides it for these plans."""
+    return LWISettings.from_configuration(plans["configurations"]["3d_fullres"]).order_weight
+
+
 def test_a_step_1_of_other_settings_does_not(tmp_path, plans):
     path = write_step1(tmp_path / "a.pth", plans)
     _, verdict, transfer = check_step1(path, changed(plans, order_weight=0.5), "3d_fullres", DATASET_JSON, [], [])
-    assert verdict.refusals == ["lwi.order_weight: 1.0, here 0.5"] and transfer is None
+    assert verdict.refusals == [f"lwi.order_weight: {order_weight(plans)}, here 0.5"] and transfer is None
 
 
 def test_a_step_1_whose_weights_are_not_what_it_says_does_not(tmp_path, plans):
@@ -103,7 +108,7 @@ def test_a_step_2_says_what_it_was_trained_with(tmp_path, plans):
     assert changes_since(state, plans, "3d_fullres", DATASET_JSON) == []
     other = changed(plans, order_weight=0.5, seg={"epochs": 7, "lr": 1e-2})
     assert changes_since(state, other, "3d_fullres", DATASET_JSON) == [
-        "lwi.order_weight: 1.0, here 0.5",
+        f"lwi.order_weight: {order_weight(plans)}, here 0.5",
         "lwi.seg.epochs: 2, here 7",
     ]
 

@@ -77,7 +77,7 @@ def test_a_transfer_is_told_in_words():
     assert str(Transfer(taken, [], [], [])) == "5 of 5 tensors come from step 1."
     assert str(Transfer(taken, left, ["n"], ["a", "b", "c", "d", "e"], source="them")) == (
         "5 of 8 tensors come from them; 2 stay random, being output layers: o.w, o.b; 1 stay as drawn, since the plan does "
-        "not hand them over (lwi.seg.hand_over, hand_over_norms): n; 5 of those taken are as random as they were drawn, "
+        "not hand them over (lwi.seg.hand_over): n; 5 of those taken are as random as they were drawn, "
         "since step 1 did not train them (lwi.reconstruction_weight is 0): a, b, c, d and 1 more."
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -38,6 +40,19 @@ def test_it_is_ridge_regression():
     rows = torch.cat([scaled, torch.diag(torch.tensor([0.05, 0.05, 0.05, 0.0]).double().sqrt())])
     expected = torch.linalg.lstsq(rows, torch.cat([y, torch.zeros(4, 2)])).solution
     assert torch.allclose(readout.weights, expected, atol=1e-6)
+
+
+def test_the_area_is_the_share_of_pairs_in_order_wherever_the_scores_are_cut():
+    """With one voxel of the class in fifty the readout names it nowhere, and its Dice is 0; the area tells."""
+    labels = (torch.arange(1000) % 50 == 0).long() * 3
+    features = torch.randn(1000, 2, generator=generator()) + (labels == 3)[:, None] * 1.5
+    readout = fit(features, labels, (3, 5))
+    assert not (readout(features) == 3).any()
+    scores = readout.scores(features)[:, 1]
+    pairs = scores[labels == 3][:, None] > scores[labels == 0][None]
+    areas = readout.ranks_right(features, labels)
+    assert areas[3] == pytest.approx(pairs.float().mean().item(), abs=1e-6) and areas[3] > 0.8
+    assert math.isnan(areas[5])
 
 
 def test_a_feature_that_is_constant_is_no_obstacle():

