@@ -131,13 +131,14 @@ def print_decisions(plans: dict[str, Any], configuration: str) -> None:
 
 def print_next_commands(target: Target, plans: dict[str, Any], configuration: str) -> None:
     """From the new plans to predictions; preprocessing only where the data differ from the parent's."""
+    from nnunetv2_lwi.nnunet.folders import number_of
     from nnunetv2_lwi.nnunet.inheritance import resolve
 
     name, dataset = plans["plans_name"], target.dataset_name
     identifier = resolve(plans, configuration)["data_identifier"]
     commands = []
     if identifier != resolve(target.plans, target.configuration)["data_identifier"]:
-        number = str(int(dataset.removeprefix("Dataset").split("_")[0]))
+        number = str(number_of(dataset))
         commands.append(["nnUNetv2_preprocess", "-d", number, "-plans_name", name, "-c", configuration])
     for trainer in (STEP1_TRAINER, STEP2_TRAINER):
         commands.append(["nnUNetv2_train", dataset, configuration, "0", "-p", name, "-tr", trainer])

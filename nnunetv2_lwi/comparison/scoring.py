@@ -29,6 +29,7 @@ from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
 from nnunetv2_lwi.networks.build import build_network
+from nnunetv2_lwi.planning.configuration import count_channels
 
 Scores = dict[str, dict[str, dict[str, float | None]]]
 """By case, by class name: Dice (0 to 1) and HD95 (mm); None where a class is in neither, or HD95 not defined."""
@@ -119,7 +120,7 @@ def make_predictor(place: Workplace, device: str) -> nnUNetPredictor:
     checkpoint = read_checkpoint(place.fold_folder / "checkpoint_final.pth")
     manager = PlansManager(place.plans())
     configuration = manager.get_configuration(place.configuration_name)
-    channels = len(place.source.dataset_json["channel_names"])
+    channels = count_channels(place.plans(), configuration, place.source.dataset_json)
     network = build_network(configuration, channels, place.source.label_manager.num_segmentation_heads)
     _one_output(network)
     predictor = nnUNetPredictor(device=torch.device(device), perform_everything_on_device=device == "cuda", allow_tqdm=False)

@@ -24,7 +24,9 @@ from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.nnunet.split_file import FOLDS, SPLIT_FILE, read_splits, require_cases
 
 NNUNET_SPLIT_SEED = 12345
-OF_DATASET_JSON = ("channel_names", "labels", "regions_class_order", "file_ending")
+CHANNELS = ("modality", "channel_names")
+"""Keys of dataset.json; nnU-Net also takes the older one."""
+OF_DATASET_JSON = (*CHANNELS, "labels", "regions_class_order", "file_ending")
 """What a training depends on; the number of cases, say, is the split's affair."""
 
 
@@ -157,7 +159,10 @@ class Source:
         """Raw images in imagesTs that have a label in labelsTs, or None if there are none."""
         if self.raw is None:
             return None
-        ending, channels = self.file_ending, len(self.dataset_json["channel_names"])
+        ending, channels = (
+            self.file_ending,
+            len(next(self.dataset_json[key] for key in CHANNELS if key in self.dataset_json)),
+        )
         labels = {path.name.removesuffix(ending): path for path in sorted((self.raw / "labelsTs").glob(f"*{ending}"))}
         images = {case: [self.raw / "imagesTs" / f"{case}_{c:04d}{ending}" for c in range(channels)] for case in labels}
         complete = [case for case in labels if all(path.is_file() for path in images[case])]

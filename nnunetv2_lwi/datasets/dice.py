@@ -18,7 +18,7 @@ from nnunetv2.evaluation.evaluate_predictions import key_to_label_or_region
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.markdown import table
 
-Labels = Mapping[str, int | list[int]]
+Labels = Mapping[str, int | str | list[int]]
 """As in dataset.json: a label or, for region-based training, a list of them, by name."""
 
 
@@ -33,8 +33,9 @@ def keys_by_name(summary: Mapping[str, Any], labels: Labels) -> dict[str, str]:
     return {names.get(_values(key_to_label_or_region(key)), key): key for key in summary["mean"]}
 
 
-def _values(label: int | Sequence[int]) -> tuple[int, ...]:
-    return (label,) if isinstance(label, int) else tuple(label)
+def _values(label: int | str | Sequence[int | str]) -> tuple[int, ...]:
+    """nnU-Net also takes numbers that dataset.json has as text."""
+    return (int(label),) if isinstance(label, (int, str)) else tuple(map(int, label))
 
 
 @dataclass(frozen=True)

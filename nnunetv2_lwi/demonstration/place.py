@@ -12,6 +12,7 @@ from pathlib import Path
 from nnunetv2_lwi.demonstration.plans import CONFIGURATION, DEMO_PLANS
 from nnunetv2_lwi.disk import require_writable
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.folders import number_of
 
 MARKER = ".nnunetv2_lwi_demo"
 """Stands in every folder that a demo made; only such a folder is ever removed."""
@@ -58,7 +59,7 @@ class Demo:
     @property
     def dataset_id(self) -> str:
         """The number in the data set's name."""
-        return str(int(self.dataset_name[7:10]))
+        return str(number_of(self.dataset_name))
 
     @property
     def predictions(self) -> Path:

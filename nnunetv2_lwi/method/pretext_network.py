@@ -67,7 +67,8 @@ class PretextNetwork(nn.Module):
         levels = measure_levels(network.encoder, channels, patch_size)  # type: ignore[arg-type]
         slabs = count_slabs(settings, levels, patch_size[0])
         heads = OrderHeads(choose_order_levels(settings, network, levels, slabs), slabs, settings.order_heads)
-        pretext = cls(network, levels, heads, slabs, settings.reconstructs, settings.reconstruction.outputs == "all")
+        several = getattr(network, "supports_deep_supervision", True) and settings.reconstruction.outputs == "all"
+        pretext = cls(network, levels, heads, slabs, settings.reconstructs, several)
         unused = set(parameters_without_gradient(pretext, channels, patch_size))
         for name, parameter in pretext.named_parameters():
             parameter.requires_grad_(name not in unused)

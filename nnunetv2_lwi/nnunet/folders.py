@@ -54,6 +54,11 @@ def find_dataset(dataset: str, folders: Sequence[Path]) -> str:
     return names.pop()
 
 
+def number_of(dataset_name: str) -> int:
+    """7 of Dataset007_Name; numbers may have more than three digits."""
+    return int(dataset_name.removeprefix("Dataset").partition("_")[0])
+
+
 def preprocessed_folder(dataset: str) -> Path:
     """The data set's folder in nnUNet_preprocessed.
 
@@ -75,9 +80,9 @@ def require_preprocessed(dataset_name: str, data_identifier: str, plans_name: st
     folder = folder_of("nnUNet_preprocessed") / dataset_name / data_identifier
     if not folder.is_dir() or not any(folder.iterdir()):
         raise UserError(
-            f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {int(dataset_name[7:10])} -plans_name "
+            f"There are no preprocessed data in {folder}: run nnUNetv2_preprocess -d {number_of(dataset_name)} -plans_name "
             f"{plans_name} -c {configuration}."
         )
     fingerprint = folder.parent / "dataset_fingerprint.json"
     if not fingerprint.is_file():
-        raise UserError(f"There is no {fingerprint}: run nnUNetv2_extract_fingerprint -d {int(dataset_name[7:10])}.")
+        raise UserError(f"There is no {fingerprint}: run nnUNetv2_extract_fingerprint -d {number_of(dataset_name)}.")

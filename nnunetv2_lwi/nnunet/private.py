@@ -15,8 +15,13 @@ from numpy._core import multiarray
 from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
 
-NUMPY_SCALARS: list[Any] = [multiarray.scalar, np.dtype, *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd")]
-"""What numpy's scalars are pickled by; torch is told that these are safe."""
+NUMPY_SCALARS: list[Any] = [
+    multiarray.scalar,
+    (multiarray.scalar, "numpy.core.multiarray.scalar"),
+    np.dtype,
+    *(type(np.dtype(code)) for code in "?bBhHiIlLqQefd"),
+]
+"""What numpy's scalars are pickled by, by numpy 2 and by numpy 1; torch is told that these are safe."""
 
 
 def without_compilation(network: nn.Module) -> nn.Module:

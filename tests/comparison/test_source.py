@@ -75,6 +75,17 @@ def test_test_images_are_those_with_every_channel_and_a_label(source, tmp_path):
     assert np.array_equal(found.images["a"], [str(raw / "imagesTs" / "a_0000.nii.gz")])
 
 
+def test_the_older_name_of_the_channels_counts(source, tmp_path):
+    raw = tmp_path / "raw"
+    for name in ("imagesTs/a_0000", "imagesTs/a_0001", "labelsTs/a"):
+        path = raw / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    content = {key: value for key, value in source.dataset_json.items() if key != "channel_names"}
+    older = replace(source, raw=raw, dataset_json={**content, "modality": {"0": "T1", "1": "T2"}})
+    assert older.test_images is not None and len(older.test_images.images["a"]) == 2
+
+
 def test_training_images_that_dataset_json_names(source, tmp_path):
     named = {"case_0": {"images": ["elsewhere/scan.nii.gz"], "label": "elsewhere/label.nii.gz"}}
     of_names = replace(source, raw=tmp_path, dataset_json=source.dataset_json | {"dataset": named})

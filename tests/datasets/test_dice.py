@@ -78,6 +78,11 @@ def test_a_list_of_one_label_without_regions_is_that_label():
     assert dice_by_name({"mean": {"2": {"Dice": 0.3}}}, {"background": 0, "tail": [2]}) == {"tail": 0.3}
 
 
+def test_labels_may_be_text_as_some_converters_write_them():
+    summary = {"mean": {"1": {"Dice": 0.5}, "2": {"Dice": 0.25}}}
+    assert dice_by_name(summary, {"background": "0", "head": "1", "tail": "2"}) == {"head": 0.5, "tail": 0.25}
+
+
 def test_the_average_is_over_the_labels_that_have_a_dice():
     assert row_of("a", {"head": 0.5, "tail": 1.0}).average == 0.75
     assert row_of("a", {"head": 0.5, "tail": NAN}).average == 0.5

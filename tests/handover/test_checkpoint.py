@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from contextlib import suppress
 from tempfile import NamedTemporaryFile
 
@@ -120,6 +121,22 @@ def test_nnunets_own_checkpoints_are_read(tmp_path):
     path = tmp_path / "checkpoint.pth"
     torch.save({**WEIGHTS, "logging": {"train_losses": [np.float32(1), np.float64(2)]}, "_best_ema": np.float64(0.5)}, path)
     assert read_checkpoint(path)["logging"]["train_losses"] == [1, 2]
+
+
+def as_numpy_1_wrote_it(checkpoint: bytes) -> bytes:
+    """The same file, with the name by which numpy 1 pickled its scalars."""
+    written = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(checkpoint)) as source, zipfile.ZipFile(written, "w") as target:
+        for entry in source.infolist():
+            target.writestr(entry, source.read(entry).replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n"))
+    return written.getvalue()
+
+
+def test_scalars_that_numpy_1_wrote_are_read(tmp_path):
+    old = as_numpy_1_wrote_it(WHOLE)
+    assert b"numpy.core.multiarray" in old and b"numpy._core" not in old
+    (tmp_path / "old.pth").write_bytes(old)
+    assert read_checkpoint(tmp_path / "old.pth")["logging"] == {"loss": [0.5]}
 
 
 @pytest.mark.parametrize(

@@ -105,8 +105,29 @@ def test_every_trained_parameter_gets_a_gradient_and_no_other(block):
         assert (parameter.grad is not None) == parameter.requires_grad, name
 
 
-def test_the_lower_output_layers_are_frozen():
-    assert make().untrained_keys() == ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"]
+def test_where_the_finest_output_alone_counts_the_lower_output_layers_are_frozen():
+    pretext = make(reconstruction={"outputs": "full_resolution"})
+    assert pretext.untrained_keys() == ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"]
+    assert list(pretext(torch.randn(1, 2, *PATCH)).coarse) == []
+
+
+def test_with_every_output_each_stage_of_the_decoder_gets_a_gradient_of_its_own():
+    pretext = make(reconstruction={"outputs": "all"})
+    assert pretext.untrained_keys() == []
+    output = pretext(torch.randn(1, 2, *PATCH))
+    assert output.reconstruction.shape == (1, 2, *PATCH)
+    assert [tuple(coarse.shape) for coarse in output.coarse] == [(1, 2, 6, 8, 12)]
+    first, last = (pretext.network.decoder.stages[stage].convs[0].conv.weight for stage in (0, 1))
+    of_first, of_last = torch.autograd.grad(output.coarse[0].sum(), [first, last], allow_unused=True)
+    assert of_first.abs().sum() > 0 and of_last is None
+
+
+def test_a_network_with_one_output_has_no_others():
+    network = build_unet(STRIDES["isotropic"], 1, 1)
+    network.supports_deep_supervision = False
+    settings = LWISettings.from_configuration({"lwi": {"reconstruction": {"outputs": "all"}}})
+    pretext = PretextNetwork.around(network, settings, 1, PATCH)
+    assert list(pretext(torch.randn(1, 1, *PATCH)).coarse) == [] and not network.decoder.deep_supervision
 
 
 def test_without_reconstruction_the_decoder_is_neither_run_nor_trained():
