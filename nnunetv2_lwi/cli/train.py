@@ -60,6 +60,7 @@ def require_unchanged(target: Target, step1: Path | None) -> None:
     """
     from nnunetv2_lwi.handover.checkpoint import IN_ORDER_OF_RESUMING
     from nnunetv2_lwi.handover.suitability import changes_since, read_step2
+    from nnunetv2_lwi.planning.recipes import way_back
 
     folder = target.output_folder(STEP2_TRAINER)
     checkpoint = next((folder / name for name in IN_ORDER_OF_RESUMING if (folder / name).is_file()), None)
@@ -71,8 +72,8 @@ def require_unchanged(target: Target, step1: Path | None) -> None:
         changes.append(f"start: {start.get('path') or start['kind']}, here {step1}")
     if changes:
         raise UserError(
-            f"{checkpoint} was trained otherwise than now asked for: {'; '.join(changes)}. Move {folder} away, or use plans "
-            "of another name (-p)."
+            f"{checkpoint} was trained otherwise than now asked for: {'; '.join(changes)}{way_back(changes)}. Move {folder} "
+            "away, or use plans of another name (-p)."
         )
 
 

@@ -28,7 +28,7 @@ OBJECTIVES: dict[str, dict[str, Any]] = {
 """Step 1's, by name: the plan's, its masking alone, masking in tubes, its order prediction alone (as in the paper's
 Table VI), and the paper's, handed over whole."""
 
-WITHOUT = {"order_weight": ("order_", "num_subvolumes"), "reconstruction_weight": ("masking.", "reconstruction.")}
+WITHOUT = {"order_weight": ("order_", "num_subvolumes"), "reconstruction_weight": ("masking.", "reconstruction_")}
 """Where a weight is 0, what begins so changes nothing: nothing is shuffled, or nothing is masked."""
 
 SCHEMES = tuple(name for name in INITIALIZATIONS if name != "network")

@@ -62,6 +62,6 @@ def _value(flat: Mapping[str, Any], key: str) -> Any:
 
 
 BEFORE_THEY_WERE_SETTINGS = {
-    **{f"lwi.{key}": PAPERS_VALUES[key] for key in PAPERS_VALUES if key.startswith(("reconstruction.", "order_heads"))},
+    **{f"lwi.{key}": PAPERS_VALUES[key] for key in ("reconstruction_outputs", "order_heads")},
     **REMOVED,
 }

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from nnunetv2_lwi.method.pretext_network import PretextOutput
-from nnunetv2_lwi.method.reconstruction import ReconstructionLoss
+from nnunetv2_lwi.method.reconstruction import reconstruction_loss
 from nnunetv2_lwi.method.transformation import TransformedBatch
 from nnunetv2_lwi.planning.settings import LWISettings
 
@@ -39,16 +39,11 @@ class PretextLoss:
     order_weight: float
     reconstruction_weight: float
     level_indices: tuple[int, ...]
-    of_reconstruction: ReconstructionLoss = field(default_factory=ReconstructionLoss)
 
     @classmethod
     def of(cls, settings: LWISettings, level_indices: Sequence[int]) -> PretextLoss:
         """The loss that a plan asks for."""
-        reconstruction = ReconstructionLoss(
-            hidden_only=settings.reconstruction.voxels == "masked",
-            normalize_cells=settings.reconstruction.target == "normalized_cells",
-        )
-        return cls(settings.order_weight, settings.reconstruction_weight, tuple(level_indices), reconstruction)
+        return cls(settings.order_weight, settings.reconstruction_weight, tuple(level_indices))
 
     @property
     def names(self) -> list[str]:
@@ -62,7 +57,7 @@ class PretextLoss:
         terms: dict[str, Tensor] = {}
         total = torch.zeros((), device=batch.shuffled.device)
         if output.reconstruction is not None:
-            terms["reconstruction_loss"] = self.of_reconstruction([output.reconstruction, *output.coarse], batch)
+            terms["reconstruction_loss"] = reconstruction_loss([output.reconstruction, *output.coarse], batch.shuffled)
             total = total + self.reconstruction_weight * terms["reconstruction_loss"]
         if output.order_logits:
             terms["order_loss"] = order_loss(output.order_logits, batch.order)

@@ -55,6 +55,7 @@ class PretextNetwork(nn.Module):
         self.order_heads = order_heads
         self.slabs = slabs
         self.reconstructs = reconstructs
+        self.at_every_output = at_every_output
         network.decoder.deep_supervision = at_every_output  # type: ignore[union-attr,assignment]
 
     @classmethod
@@ -67,7 +68,7 @@ class PretextNetwork(nn.Module):
         levels = measure_levels(network.encoder, channels, patch_size)  # type: ignore[arg-type]
         slabs = count_slabs(settings, levels, patch_size[0])
         heads = OrderHeads(choose_order_levels(settings, network, levels, slabs), slabs, settings.order_heads)
-        several = getattr(network, "supports_deep_supervision", True) and settings.reconstruction.outputs == "all"
+        several = getattr(network, "supports_deep_supervision", True) and settings.reconstruction_outputs == "all"
         pretext = cls(network, levels, heads, slabs, settings.reconstructs, several)
         unused = set(parameters_without_gradient(pretext, channels, patch_size))
         for name, parameter in pretext.named_parameters():

@@ -7,14 +7,12 @@ laid over X', after the shuffle. All of it runs on the batch's device, without l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from nnunetv2_lwi.planning.settings import MaskingSettings
 
@@ -28,8 +26,6 @@ class TransformedBatch(NamedTuple):
     """X', (N, C, D, H, W): what the decoder is to predict."""
     order: Tensor
     """(N, B), int64: what the order heads are to predict."""
-    mask: CellMask | None = None
-    """What was zeroed; None where nothing is masked."""
 
 
 def draw_order(samples: int, slabs: int, generator: torch.Generator) -> Tensor:
@@ -89,12 +85,6 @@ class MaskGrid:
         depth, height, width = (ceil(p / c) for p, c in zip(self.patch_size, self.cell_size, strict=True))
         return depth, height, width
 
-    def spread(self, cell_values: Tensor) -> Tensor:
-        """One value a cell, (N, C, cells D, cells H, cells W), to its voxels: (N, C, D, H, W)."""
-        for axis, (edge, length) in enumerate(zip(self.cell_size, self.patch_size, strict=True), start=2):
-            cell_values = cell_values.repeat_interleave(edge, axis).narrow(axis, 0, length)
-        return cell_values
-
     def over_plane(self, cell_mask: Tensor) -> Tensor:
         """Spread one value a cell, (N, cells D, cells H, cells W), over the plane: (N, cells D, H, W)."""
         _, height, width = self.patch_size
@@ -119,23 +109,6 @@ class MaskGrid:
         if end < volume.shape[2]:
             torch.mul(volume[:, :, end:], keep[:, :, whole:], out=zeroed[:, :, end:])
         return zeroed
-
-
-@dataclass(frozen=True)
-class CellMask:
-    """Which cells of a batch are zeroed.
-
-    Attributes:
-        hidden: (N, cells D, cells H, cells W), bool.
-    """
-
-    grid: MaskGrid
-    hidden: Tensor
-
-    def at_size(self, size: Sequence[int]) -> Tensor:
-        """(N, 1, *size): the share of each voxel that is hidden, 0 or 1 at full resolution."""
-        hidden = self.grid.spread(self.hidden[:, None].float())
-        return hidden if hidden.shape[2:] == size else functional.interpolate(hidden, tuple(size), mode="area")
 
 
 def count_masked(grid: MaskGrid, masking: MaskingSettings) -> tuple[int, int]:
@@ -193,4 +166,4 @@ class Transformation:
             return TransformedBatch(shuffled, shuffled, order)
         cell_mask = draw_cell_mask(samples, self.grid, self.masking, generator)
         out = volume if overwrite and shuffled is not volume else None
-        return TransformedBatch(self.grid.zero(shuffled, cell_mask, out), shuffled, order, CellMask(self.grid, cell_mask))
+        return TransformedBatch(self.grid.zero(shuffled, cell_mask, out), shuffled, order)

@@ -6,7 +6,7 @@ evidence for both is in docs/settings.md. A setting is open where the plan has n
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,9 @@ MEASURED, PAPER = "measured", "paper"
 RECIPES = (MEASURED, PAPER)
 
 PAPERS_VALUES: dict[str, Any] = {
-    "masking.ratio": 0.4,
-    "masking.patch_size": [16, 16, 16],
-    "reconstruction.voxels": "all",
-    "reconstruction.target": "image",
-    "reconstruction.outputs": "full_resolution",
     "order_weight": 1.0,
     "order_heads": "linear",
+    "reconstruction_outputs": "full_resolution",
     "seg.hand_over": "network",
 }
 """By dotted key of the ``lwi`` block: every setting that can be left open."""
@@ -87,6 +83,18 @@ def recipe_of(written: Mapping[str, Any]) -> str:
     return PAPER if all(written.get(key) is not None for key in WRITTEN_OUT_BEFORE) else MEASURED
 
 
+def way_back(differences: Iterable[str]) -> str:
+    """What to add to advice about settings that differ, where one of them was the paper's in earlier versions.
+
+    Args:
+        differences: texts that begin with a dotted key of the plan.
+    """
+    open_keys = tuple(f"lwi.{key}: " for key in PAPERS_VALUES)
+    if not any(difference.startswith(open_keys) for difference in differences):
+        return ""
+    return ' ("recipe": "paper" in the lwi block keeps what earlier versions took where a plan says nothing)'
+
+
 def _edges(value: Any) -> tuple[Any, ...] | None:
     """Three numbers above 0, or None."""
     if not isinstance(value, (list, tuple)) or len(value) != 3:
@@ -96,13 +104,6 @@ def _edges(value: Any) -> tuple[Any, ...] | None:
 
 def _fixed(value: Any) -> Rule:
     return lambda geometry: (value, "fixed")
-
-
-def _cells(geometry: Geometry) -> tuple[Any, str]:
-    """A sixth of the patch: large enough that what surrounds a cell does not give it away, small enough to be many."""
-    if geometry.patch is None:
-        return PAPERS_VALUES["masking.patch_size"], "the paper's, as the plan has no patch of three edges"
-    return [max(2, round(edge / 6)) for edge in geometry.patch], f"a sixth of the patch {list(geometry.patch)}"
 
 
 def _order_weight(geometry: Geometry) -> tuple[Any, str]:
@@ -118,12 +119,8 @@ COVERED = 0.75
 """Coverage from which the order is not predicted."""
 
 MEASURED_RULES: dict[str, Rule] = {
-    "masking.ratio": _fixed(0.6),
-    "masking.patch_size": _cells,
-    "reconstruction.voxels": _fixed("masked"),
-    "reconstruction.target": _fixed("image"),
-    "reconstruction.outputs": _fixed("full_resolution"),
     "order_weight": _order_weight,
     "order_heads": _fixed("mlp"),
+    "reconstruction_outputs": _fixed("all"),
     "seg.hand_over": _fixed("encoder"),
 }

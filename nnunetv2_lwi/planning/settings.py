@@ -26,8 +26,6 @@ INITIALIZATIONS = (
 )  # fmt: skip
 HANDED_OVER = ("encoder", "all_but_last_two_stages", "all_but_last_stage", "network")
 ORDER_HEADS = ("linear", "mlp")
-VOXELS = ("all", "masked")
-TARGETS = ("image", "normalized_cells")
 OUTPUTS = ("full_resolution", "all")
 AUGMENTATION_DEVICES = ("auto", "cpu")
 
@@ -98,22 +96,10 @@ class MaskingSettings:
 
     strategy: str = setting("random", one_of(MASKING_STRATEGIES))
     """``random`` draws cells in 3D; ``tube`` draws them in (H, W) and repeats them along depth."""
-    ratio: float = open_setting("masking.ratio", FRACTION)
+    ratio: float = setting(0.4, FRACTION)
     """Share of the cells that is zeroed."""
-    patch_size: tuple[int, int, int] = open_setting("masking.patch_size", EDGES)
+    patch_size: tuple[int, int, int] = setting((16, 16, 16), EDGES)
     """(D, H, W) of one cell in voxels, capped by the slab's thickness and by the patch."""
-
-
-@dataclass(frozen=True)
-class ReconstructionSettings:
-    """What the decoder is to reconstruct in step 1."""
-
-    voxels: str = open_setting("reconstruction.voxels", one_of(VOXELS))
-    """Where the error counts."""
-    target: str = open_setting("reconstruction.target", one_of(TARGETS))
-    """The image, or the image with zero mean and unit variance in every cell."""
-    outputs: str = open_setting("reconstruction.outputs", one_of(OUTPUTS))
-    """``all``: at lower resolutions too, where the network has deep supervision."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +151,12 @@ class LWISettings:
     num_subvolumes: int | None = setting(None, whole_number(2).or_null())
     """B; null: patch depth over the depth stride of the deepest level."""
     masking: MaskingSettings = field(default_factory=MaskingSettings)
-    reconstruction: ReconstructionSettings = field(default_factory=ReconstructionSettings)
     order_weight: float = open_setting("order_weight", NOT_NEGATIVE)
     order_heads: str = open_setting("order_heads", one_of(ORDER_HEADS))
     """The paper's linear classifier, or one with a hidden layer."""
     reconstruction_weight: float = setting(1.0, NOT_NEGATIVE)
+    reconstruction_outputs: str = open_setting("reconstruction_outputs", one_of(OUTPUTS))
+    """``all``: at lower resolutions too, where the network has deep supervision."""
     order_levels: tuple[int, ...] | None = setting(None, LEVELS.or_null())
     """Indices into what the encoder hands to the decoder; null: every level that can carry a head."""
     init: InitSettings = field(default_factory=InitSettings)

@@ -304,7 +304,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """With the order heads, which depend on B and the levels that carry one, and step 1's settings."""
         theirs, ours = checkpoint[LWI_KEY]["order_heads"], self.pretext_network.order_heads
         problems = [f"order_heads.{problem}" for problem in misfits(theirs, ours)] + super().misfits(checkpoint)
-        return problems or self.changes_since(checkpoint[LWI_KEY])
+        return self.changes_since(checkpoint[LWI_KEY]) + problems
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         trained = {**checkpoint["network_weights"], **checkpoint[LWI_KEY].get("kept_back", {})}

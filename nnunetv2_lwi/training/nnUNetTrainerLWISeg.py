@@ -23,6 +23,7 @@ from nnunetv2_lwi.networks.build import build_network, output_scales, supports_d
 from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.nnunet.folders import output_folder
+from nnunetv2_lwi.planning.recipes import way_back
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.distributed import sum_over_ranks, take_from_first_rank
 from nnunetv2_lwi.training.monitoring.outputs import (
@@ -133,7 +134,8 @@ class nnUNetTrainerLWISeg(LWITrainer):
         verdict = self._judge(step1)
         if verdict.refusals:
             raise UserError(
-                f"{step1.path} is stale, the plan changed since: {'; '.join(verdict.refusals)}. Undo the change, or move "
+                f"{step1.path} is stale, the plan changed since: {'; '.join(verdict.refusals)}. Undo the change"
+                f"{way_back(verdict.refusals)}, or move "
                 f"{step1.path.parent} away and run {self._step1_command()}."
             )
         transfer = hand_over(step1, self.unwrapped_network, self.keys_handed_over())

@@ -25,6 +25,7 @@ from nnunetv2_lwi.handover.digest import Digest, differing_keys
 from nnunetv2_lwi.handover.transfer import misfits
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.nnunet.private import without_compilation
+from nnunetv2_lwi.planning.recipes import way_back
 from nnunetv2_lwi.training.optimization import optimizer_of
 from nnunetv2_lwi.training.randomness import get_random_state, seed_all, set_random_state
 
@@ -164,8 +165,8 @@ class ResumableTrainer(nnUNetTrainer):
         problems = self.misfits(checkpoint)
         if problems:
             raise UserError(
-                f"{name} does not fit the network and settings of this plan: {shortened(problems)}. Undo the change, "
-                f"or move {self.output_folder} away and begin anew."
+                f"{name} does not fit the network and settings of this plan: {shortened(problems)}. Undo the change"
+                f"{way_back(problems)}, or move {self.output_folder} away and begin anew."
             )
         return name, checkpoint
 

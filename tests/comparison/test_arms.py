@@ -55,7 +55,7 @@ def test_other_names_are_errors(names, message):
         ("kaiming_normal", ["seg.lr"]),
         ("lwi", ["masking.strategy", "masking.ratio", "order_weight", "order_levels", "init.lr", "seg.hand_over", "seg.lr"]),
         ("mask_all", ["masking.ratio", "init.lr", "seg.hand_over", "seg.lr"]),
-        ("paper_all", ["masking.strategy", "order_levels", "init.lr", "seg.lr"]),
+        ("paper_all", ["masking.strategy", "masking.ratio", "order_levels", "init.lr", "seg.lr"]),
         ("order", ["order_levels", "init.lr", "seg.hand_over", "seg.lr"]),
         ("pretrained", ["seg.hand_over", "seg.lr"]),
     ],

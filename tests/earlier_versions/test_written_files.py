@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
 from collections.abc import Callable
-from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,13 @@ def dataset_of_checkpoints(make_dataset: MakeDataset, version: str) -> TinyDatas
     return dataset
 
 
+def with_the_papers_recipe(dataset: TinyDataset) -> TinyDataset:
+    """As the plan has to say since it can be otherwise."""
+    dataset.plans["configurations"]["3d_fullres"]["lwi"]["recipe"] = "paper"
+    save_json(dataset.plans, str(dataset.preprocessed / NAME / "nnUNetPlans.json"))
+    return dataset
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 def test_plans_are_trained_as_they_were_written(make_dataset: MakeDataset, version: str):
     plans = read_plans(version)
@@ -86,7 +93,7 @@ def test_plans_are_trained_as_they_were_written(make_dataset: MakeDataset, versi
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_a_step_1_starts_step_2(make_dataset: MakeDataset, version: str, capsys: pytest.CaptureFixture[str]):
-    dataset = dataset_of_checkpoints(make_dataset, version)
+    dataset = with_the_papers_recipe(dataset_of_checkpoints(make_dataset, version))
     path, checkpoint = place(dataset, "step1", version)
     trainer = dataset.trainer(nnUNetTrainerLWISeg)
     trainer.on_train_start()
@@ -100,7 +107,7 @@ def test_a_step_1_starts_step_2(make_dataset: MakeDataset, version: str, capsys:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize(("step", "cls"), [("step1", nnUNetTrainerLWIInit), ("step2", nnUNetTrainerLWISeg)])
 def test_a_training_goes_on(make_dataset: MakeDataset, version: str, step: str, cls: type):
-    dataset = dataset_of_checkpoints(make_dataset, version)
+    dataset = with_the_papers_recipe(dataset_of_checkpoints(make_dataset, version))
     path, checkpoint = place(dataset, step, version)
     trainer = dataset.trainer(cls)
     trainer.load_checkpoint(str(path))
@@ -110,13 +117,17 @@ def test_a_training_goes_on(make_dataset: MakeDataset, version: str, step: str, 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_step_2_of_another_default_is_told_and_stays_what_it_was(make_dataset: MakeDataset, version: str):
-    """Version 0.1.0 handed over the whole network where the plan said nothing."""
+def test_where_the_plan_says_nothing_they_are_refused_by_name_with_the_way_back(make_dataset: MakeDataset, version: str):
+    """Version 0.1.0 took the paper's method, and handed over the whole network."""
     dataset = dataset_of_checkpoints(make_dataset, version)
-    place(dataset, "step1", version)
-    path, _ = place(dataset, "step2", version)
-    with pytest.raises(UserError, match=r"was trained otherwise .*: lwi\.seg\.hand_over: 'network', here 'encoder'\. Move"):
-        main(["train", NAME, "3d_fullres", "0", "-device", "cpu"])
-    plans = deepcopy(dataset.plans)
-    plans["configurations"]["3d_fullres"]["lwi"]["seg"]["hand_over"] = "network"
-    assert changes_since(read_step2(path), plans, "3d_fullres", dataset.dataset_json) == []
+    path, _ = place(dataset, "step1", version)
+    back = re.escape('("recipe": "paper" in the lwi block keeps what earlier versions took where a plan says nothing)')
+    with pytest.raises(UserError, match=rf"is stale.*lwi\.order_heads: 'linear', here 'mlp'.*{back}"):
+        dataset.trainer(nnUNetTrainerLWISeg).on_train_start()
+    with pytest.raises(UserError, match=rf"does not fit .*lwi\.order_heads.*{back}"):
+        dataset.trainer(nnUNetTrainerLWIInit).load_checkpoint(str(path))
+    step2, _ = place(dataset, "step2", version)
+    changes = changes_since(read_step2(step2), dataset.plans, "3d_fullres", dataset.dataset_json)
+    assert "lwi.seg.hand_over: 'network', here 'encoder'" in changes
+    plans = with_the_papers_recipe(dataset).plans
+    assert changes_since(read_step2(step2), plans, "3d_fullres", dataset.dataset_json) == []

@@ -38,13 +38,13 @@ def test_keys_that_only_one_has_differ():
 def test_settings_that_came_or_went_count_as_what_they_were():
     """A step 1 of an earlier version: the paper's reconstruction and heads, and settings that are gone at their defaults."""
     now = make_digest(CONFIGURATION, 1, read(recipe="paper"))
-    lwi = {key: value for key, value in now["lwi"].items() if key not in ("reconstruction", "order_heads")}
+    lwi = {key: value for key, value in now["lwi"].items() if key not in ("reconstruction_outputs", "order_heads")}
     earlier = {**now, "lwi": {**lwi, "masking": {**lwi["masking"], "share": 1.0}, "shuffled_share": 1.0}}
     assert differing_keys(earlier, now) == []
     other = {**earlier, "lwi": {**earlier["lwi"], "shuffled_share": 0.5}}
     assert differing_keys(other, now) == ["lwi.shuffled_share: 0.5, here 1.0"]
-    masked = make_digest(CONFIGURATION, 1, read(recipe="paper", reconstruction={"voxels": "masked"}))
-    assert differing_keys(earlier, masked) == ["lwi.reconstruction.voxels: 'all', here 'masked'"]
+    masked = make_digest(CONFIGURATION, 1, read(recipe="paper", order_heads="mlp"))
+    assert differing_keys(earlier, masked) == ["lwi.order_heads: 'linear', here 'mlp'"]
 
 
 def state(kind: str, **block: object) -> dict:

@@ -34,7 +34,7 @@ def test_a_plan_s_network_is_built_with_an_output_a_channel():
     assert [level.index for level in pretext.levels_without_head()] == [2]
     output = pretext(torch.zeros(1, 2, *configuration.patch_size))
     assert output.reconstruction.shape == (1, 2, *configuration.patch_size)
-    assert pretext.network.decoder.deep_supervision is False
+    assert len(output.coarse) == 1
 
 
 def test_the_network_says_which_levels_are_offered():
@@ -106,13 +106,13 @@ def test_every_trained_parameter_gets_a_gradient_and_no_other(block):
 
 
 def test_where_the_finest_output_alone_counts_the_lower_output_layers_are_frozen():
-    pretext = make(reconstruction={"outputs": "full_resolution"})
+    pretext = make(reconstruction_outputs="full_resolution")
     assert pretext.untrained_keys() == ["decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"]
     assert list(pretext(torch.randn(1, 2, *PATCH)).coarse) == []
 
 
 def test_with_every_output_each_stage_of_the_decoder_gets_a_gradient_of_its_own():
-    pretext = make(reconstruction={"outputs": "all"})
+    pretext = make(reconstruction_outputs="all")
     assert pretext.untrained_keys() == []
     output = pretext(torch.randn(1, 2, *PATCH))
     assert output.reconstruction.shape == (1, 2, *PATCH)
@@ -125,7 +125,7 @@ def test_with_every_output_each_stage_of_the_decoder_gets_a_gradient_of_its_own(
 def test_a_network_with_one_output_has_no_others():
     network = build_unet(STRIDES["isotropic"], 1, 1)
     network.supports_deep_supervision = False
-    settings = LWISettings.from_configuration({"lwi": {"reconstruction": {"outputs": "all"}}})
+    settings = LWISettings.from_configuration({"lwi": {"reconstruction_outputs": "all"}})
     pretext = PretextNetwork.around(network, settings, 1, PATCH)
     assert list(pretext(torch.randn(1, 1, *PATCH)).coarse) == [] and not network.decoder.deep_supervision
 

@@ -145,7 +145,7 @@ def test_none_puts_the_lwi_block_into_nnunets_own_configuration(plans):
     added = new["configurations"]["3d_fullres"]
     assert added["lwi"]["init"]["epochs"] == 5
     assert {key: value for key, value in added.items() if key != "lwi"} == plans["configurations"]["3d_fullres"]
-    assert added["lwi"]["masking"]["ratio"] is None and added["lwi"]["recipe"] == "measured"
+    assert added["lwi"]["order_weight"] is None and added["lwi"]["recipe"] == "measured"
     left_open = LWISettings.from_configuration({**added, "lwi": {"init": {"epochs": 5}}})
     assert replace(LWISettings.from_configuration(added), recipe=None) == left_open
 

@@ -30,11 +30,10 @@ def test_every_open_setting_has_a_rule_and_a_value_of_the_papers_that_are_allowe
 
 
 def test_what_the_plan_says_is_not_decided():
-    block = {"masking": {"ratio": 0.3, "patch_size": None}, "order_weight": 0.5}
-    assert PAPERS_VALUES.keys() - decided(INSIDE, **block).keys() == {"masking.ratio", "order_weight"}
+    block = {"order_heads": None, "order_weight": 0.5}
+    assert PAPERS_VALUES.keys() - decided(INSIDE, **block).keys() == {"order_weight"}
     settings = LWISettings.from_configuration({**INSIDE, "lwi": block})
-    assert (settings.masking.ratio, settings.order_weight) == (0.3, 0.5)
-    assert list(settings.masking.patch_size) == decided(INSIDE)["masking.patch_size"].value
+    assert settings.order_weight == 0.5 and settings.order_heads == decided(INSIDE)["order_heads"].value
 
 
 def test_the_order_is_given_away_where_a_patch_is_as_deep_as_the_image():
@@ -45,17 +44,11 @@ def test_the_order_is_given_away_where_a_patch_is_as_deep_as_the_image():
     )
 
 
-def test_a_cell_is_a_sixth_of_the_patch():
-    assert decided(INSIDE)["masking.patch_size"].value == [11, 16, 20]
-    thin = {"patch_size": [4, 256, 256]}
-    assert decided(thin)["masking.patch_size"].value == [2, 43, 43]
-
-
 @pytest.mark.parametrize("lacking", ["patch_size", "median_image_size_in_voxels"])
 def test_a_rule_that_cannot_be_decided_takes_the_papers_value_and_says_so(lacking):
     some = decided({key: value for key, value in INSIDE.items() if key != lacking})
-    key = {"patch_size": "masking.patch_size", "median_image_size_in_voxels": "order_weight"}[lacking]
-    assert some[key].value == PAPERS_VALUES[key] and some[key].reason.startswith("the paper's, as the plan has no ")
+    assert some["order_weight"].value == PAPERS_VALUES["order_weight"]
+    assert some["order_weight"].reason.startswith("the paper's, as the plan has no ")
 
 
 def test_a_block_of_an_earlier_version_keeps_the_papers_method():
@@ -64,4 +57,4 @@ def test_a_block_of_an_earlier_version_keeps_the_papers_method():
     settings = LWISettings.from_configuration({**INSIDE, "lwi": block})
     assert settings == LWISettings()
     named = LWISettings.from_configuration({**INSIDE, "lwi": {**block, "recipe": "measured"}})
-    assert named.seg.hand_over == "encoder" and named.masking.ratio == 0.4
+    assert named.seg.hand_over == "encoder" and named.order_weight == 1.0

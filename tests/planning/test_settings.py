@@ -6,7 +6,7 @@ import json
 from dataclasses import fields, is_dataclass, replace
 
 from nnunetv2_lwi.planning.overrides import set_values
-from nnunetv2_lwi.planning.settings import LWISettings, ReconstructionSettings, as_json, flatten
+from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
 
 
 def read(block):
@@ -23,7 +23,7 @@ def test_the_papers_values_hold_where_its_recipe_is_named():
     settings = read({"recipe": "paper"})
     assert settings == replace(LWISettings(), recipe="paper")
     assert (settings.seg.hand_over, settings.order_heads) == ("network", "linear")
-    assert settings.reconstruction == ReconstructionSettings("all", "image", "full_resolution")
+    assert settings.reconstruction_outputs == "full_resolution"
     assert (settings.masking.ratio, settings.masking.patch_size, settings.masking.strategy) == (0.4, (16, 16, 16), "random")
     assert (settings.order_weight, settings.reconstruction_weight) == (1.0, 1.0)
     assert (settings.init.epochs, settings.seg.epochs, settings.seg.lr, settings.seg.momentum) == (200, 1000, 1e-2, 0.99)
@@ -48,8 +48,7 @@ def test_every_leaf_has_a_rule_and_the_default_keeps_it():
 
 OTHER_VALUES = {
     "num_subvolumes": 2, "masking.strategy": "tube", "masking.ratio": 0.3, "masking.patch_size": [4, 4, 4],
-    "reconstruction.voxels": "masked", "reconstruction.target": "normalized_cells", "reconstruction.outputs": "all",
-    "order_heads": "mlp",
+    "reconstruction_outputs": "all", "order_heads": "mlp",
     "order_weight": 0.5, "reconstruction_weight": 0.5, "order_levels": [1], "init.epochs": 7,
     "init.optimizer": "AdamW", "init.lr": 0.5, "init.weight_decay": 0.5, "init.momentum": 0.5, "init.nesterov": False,
     "init.betas": [0.5, 0.5], "init.schedule": "cosine", "init.warmup_epochs": 1, "init.gradient_clip": None,

@@ -173,7 +173,7 @@ def test_of_a_step_1_that_was_named_the_log_tells_what_differs(dataset, step1, m
     start(trainer)
     log = log_of(trainer)
     assert "They are those of step 1 of Dataset999_Tiny, plans nnUNetPlans, configuration 3d_fullres, fold 0." in log
-    assert "WARNING: step 1 had other settings than this plan: lwi.masking.ratio: 0.6, here 0.1." in log
+    assert "WARNING: step 1 had other settings than this plan: lwi.masking.ratio: 0.4, here 0.1." in log
     assert "WARNING: step 1 saw the images (not the labels) of 1 of this fold's validation cases" in log
     assert trainer.start["path"] == str(step1) and trainer.start["provenance"]["fold"] == 0
 

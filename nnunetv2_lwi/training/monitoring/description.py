@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from nnunetv2_lwi.errors import shortened
 from nnunetv2_lwi.method.pretext_network import PretextNetwork
 from nnunetv2_lwi.method.transformation import MaskGrid, Transformation, count_masked
-from nnunetv2_lwi.planning.settings import LWISettings, MaskingSettings, ReconstructionSettings
+from nnunetv2_lwi.planning.settings import LWISettings, MaskingSettings
 
 
 def describe_step1(settings: LWISettings, pretext: PretextNetwork, transformation: Transformation) -> Iterator[str]:
@@ -18,7 +18,8 @@ def describe_step1(settings: LWISettings, pretext: PretextNetwork, transformatio
         yield "No order prediction (lwi.order_weight is 0): nothing is shuffled, there are no heads."
     if transformation.grid is not None:
         yield from _describe_masking(settings.masking, transformation.grid)
-        yield from _describe_target(settings.reconstruction)
+        if pretext.at_every_output:
+            yield "The image is reconstructed at every resolution at which the network has an output."
     else:
         yield (
             "No reconstruction (lwi.reconstruction_weight is 0): nothing is masked, the decoder is not trained and starts "
@@ -39,15 +40,6 @@ def _describe_order(pretext: PretextNetwork, depth: int) -> Iterator[str]:
         undivided = f"its depth {level.depth} is no multiple of {pretext.slabs}"
         reason = "network or plan leave it out" if level.can_order(pretext.slabs) else undivided
         yield f"No order head at level {level.index}: {reason}."
-
-
-def _describe_target(reconstruction: ReconstructionSettings) -> Iterator[str]:
-    where = "at masked voxels alone" if reconstruction.voxels == "masked" else "at every voxel, masked or not"
-    what = "the image"
-    if reconstruction.target == "normalized_cells":
-        what = "the image with zero mean and unit variance in every cell"
-    resolutions = ", at every output of the network" if reconstruction.outputs == "all" else ""
-    yield f"The decoder is to give {what}; its error counts {where}{resolutions}."
 
 
 def _describe_masking(masking: MaskingSettings, grid: MaskGrid) -> Iterator[str]:

@@ -18,6 +18,7 @@ from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.method.feature_rank import FeatureMoments, add_levels
 from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextOutput
+from nnunetv2_lwi.method.reconstruction import reconstruction_loss
 from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
 from nnunetv2_lwi.nnunet.patches import batches, tile
 from nnunetv2_lwi.training.loading.finite_voxels import is_finite, not_finite
@@ -56,7 +57,7 @@ class PretextEvaluator:
             batch = self.transformation(chunk.to(self.device), generator, overwrite=True)
             _, losses = self(batch)
             if self.transformation.masking is not None:
-                losses["reconstruction_loss_of_input"] = self.loss.of_reconstruction([batch.masked], batch)
+                losses["reconstruction_loss_of_input"] = reconstruction_loss([batch.masked], batch.shuffled)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.item() * len(chunk)
         return {name: value / len(patches) for name, value in sums.items()}
@@ -76,16 +77,13 @@ class PretextEvaluator:
         original = patches[len(patches) // 2][None].to(self.device)
         batch = self.transformation(original, make_generator(self.device, SEED))
         output, _ = self(batch)
-        reconstruction = output.reconstruction
-        if reconstruction is not None:
-            reconstruction = self.loss.of_reconstruction.as_image(reconstruction, batch)
         depth, height, width = (float(edge) for edge in spacing)
         has_order = bool(output.order_logits)
         return PretextExample(
             original=_first_channel(original),
             shuffled=_first_channel(batch.shuffled),
             masked=_first_channel(batch.masked),
-            reconstruction=None if reconstruction is None else _first_channel(reconstruction),
+            reconstruction=None if output.reconstruction is None else _first_channel(output.reconstruction),
             order=batch.order[0].cpu().numpy(),
             order_probabilities=output.order_logits[-1][0].float().softmax(-1).cpu().numpy() if has_order else None,
             order_level=self.loss.level_indices[-1] if has_order else None,
