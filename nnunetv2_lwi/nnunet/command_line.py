@@ -8,17 +8,42 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 SCRIPTS = ("nnUNetv2_train", "run_training")
 """The console script, and nnU-Net's module run with ``python -m``."""
+OTHERS_WITH_VALUE = ("-tr", "-num_gpus", "-device")
+"""Known, so that what follows them does not pass for the data set."""
+
+
+class GivenNames(NamedTuple):
+    """What a training is asked for by."""
+
+    dataset: str
+    """Name or id."""
+    plans: str
 
 
 def given_weights() -> Path | None:
     """The file of ``-pretrained_weights``, if this process is nnU-Net's command and was given one."""
+    words = _words()
+    path: Path | None = None if words is None else words.pretrained_weights
+    return path
+
+
+def given_names() -> GivenNames | None:
+    """Data set and plans, if this process is nnU-Net's command."""
+    words = _words()
+    return None if words is None or words.dataset is None else GivenNames(words.dataset, words.p)
+
+
+def _words() -> argparse.Namespace | None:
     if not Path(sys.argv[0]).name.startswith(SCRIPTS):
         return None
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("-p")  # else it would pass for an abbreviation
+    parser.add_argument("dataset", nargs="?")
+    parser.add_argument("-p", default="nnUNetPlans")
     parser.add_argument("-pretrained_weights", type=Path)
-    path: Path | None = parser.parse_known_args(sys.argv[1:])[0].pretrained_weights
-    return path
+    for option in OTHERS_WITH_VALUE:
+        parser.add_argument(option)
+    return parser.parse_known_args(sys.argv[1:])[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_lwi.errors import UserError
 
@@ -57,6 +59,12 @@ def find_dataset(dataset: str, folders: Sequence[Path]) -> str:
 def number_of(dataset_name: str) -> int:
     """7 of Dataset007_Name; numbers may have more than three digits."""
     return int(dataset_name.removeprefix("Dataset").partition("_")[0])
+
+
+def number_if_any(dataset_name: Any) -> int | None:
+    """The same for what may be no name of a data set."""
+    is_name = isinstance(dataset_name, str) and re.match(r"Dataset\d+_", dataset_name)
+    return number_of(dataset_name) if is_name else None
 
 
 def preprocessed_folder(dataset: str) -> Path:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_lwi.disk import read_json
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.nnunet.folders import find_dataset, folder_if_set, folder_of, output_folder
+from nnunetv2_lwi.nnunet.folders import find_dataset, folder_if_set, folder_of, number_if_any, output_folder
 
 
 @dataclass(frozen=True)
@@ -57,13 +58,33 @@ def read_target(dataset: str, plans_name: str, configuration: str, fold: int | s
         UserError: as :func:`find_target`, or the plans go by another name.
     """
     target = find_target(dataset, plans_name, configuration, fold)
-    inner_name = target.plans.get("plans_name")
-    if inner_name != plans_name:
-        raise UserError(
-            f"{target.plans_file} says plans_name {inner_name!r}; nnU-Net would write to the folders of those plans. "
-            "Correct plans_name in the file."
-        )
+    require_own_names(target.plans, target.dataset_name, plans_name)
     return target
+
+
+def require_own_names(plans: Mapping[str, Any], dataset: str, plans_name: str) -> None:
+    """Plans that were copied by hand may go by other names within, which are those that nnU-Net trains and writes by.
+
+    Args:
+        plans: the content of the file.
+        dataset: name or id of the data set in whose folder the file lies.
+        plans_name: of the file.
+
+    Raises:
+        UserError: they do.
+    """
+    inner_plans, inner_dataset = plans.get("plans_name"), plans.get("dataset_name")
+    if inner_plans != plans_name:
+        raise UserError(
+            f"{plans_name}.json of data set {dataset} says plans_name {inner_plans!r}; nnU-Net would write to the folders "
+            "of those plans. Correct plans_name in the file."
+        )
+    by_number = dataset.isdecimal() and int(dataset) == number_if_any(inner_dataset)
+    if not by_number and dataset != inner_dataset:
+        raise UserError(
+            f"{plans_name}.json of data set {dataset} says dataset_name {inner_dataset!r}; nnU-Net would train on that data "
+            "set and write to its folders. Correct dataset_name in the file, or plan this data set."
+        )
 
 
 def find_target(dataset: str, plans_name: str, configuration: str, fold: int | str) -> Target:

@@ -10,8 +10,10 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_lwi.disk import require_writable
 from nnunetv2_lwi.handover.digest import Digest, make_digest
+from nnunetv2_lwi.nnunet.command_line import given_names
 from nnunetv2_lwi.nnunet.folders import folder_of, output_folder, require_preprocessed
 from nnunetv2_lwi.nnunet.split_file import require_fold
+from nnunetv2_lwi.nnunet.target import require_own_names
 from nnunetv2_lwi.planning.configuration import count_channels, resolve_configuration
 from nnunetv2_lwi.planning.plan_rules import require_augmentable
 from nnunetv2_lwi.planning.recipes import Decision
@@ -45,6 +47,9 @@ def require_trainable(
         UserError: the plan, the configuration, the device or the data do not allow the training.
     """
     require_device(device)
+    names = given_names()
+    if names is not None:
+        require_own_names(plans, names.dataset, names.plans)
     configuration = resolve_configuration(plans, name)
     settings = LWISettings.from_configuration(configuration.configuration)
     require_augmentable(configuration.patch_size)

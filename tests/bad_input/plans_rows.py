@@ -46,6 +46,13 @@ def _(world: World) -> Act:
     return world.check(world.file(), "-p", "Copy")
 
 
+@row("a plans file that was copied from another data set", "'Dataset008_Other'", "Copy.json")
+def _(world: World) -> Act:
+    plans = {**world.dataset.plans, "plans_name": "Copy", "dataset_name": "Dataset008_Other"}
+    (world.folder / "Copy.json").write_text(json.dumps(plans))
+    return world.check(world.file(), "-p", "Copy")
+
+
 @row("plans that lack a name or the configurations", "configurations is missing")
 def _(world: World) -> Act:
     del world.dataset.plans["configurations"]

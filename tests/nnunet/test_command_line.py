@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from nnunetv2.run import run_training
 
-from nnunetv2_lwi.nnunet.command_line import given_weights
+from nnunetv2_lwi.nnunet.command_line import OTHERS_WITH_VALUE, given_names, given_weights
 
 WORDS = ["4", "3d_fullres", "0", "-tr", "T", "-p", "Mine", "--npz", "-device", "cpu"]
 GIVEN = ["-pretrained_weights", "a.pth"]
@@ -30,6 +30,18 @@ def test_nothing_is_said_where_none_was_given_or_another_command_runs(monkeypatc
     assert given_weights() is None
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_data_set_and_plans_are_known(monkeypatch, script):
+    monkeypatch.setattr(sys, "argv", [script, *WORDS, *GIVEN])
+    assert given_names() == ("4", "Mine")
+    monkeypatch.setattr(sys, "argv", [script, "-p", "Mine", "-num_gpus", "1", "Dataset004_A", "3d_fullres", "0", "-tr", "T"])
+    assert given_names() == ("Dataset004_A", "Mine")
+    monkeypatch.setattr(sys, "argv", [script, "Dataset004_A", "3d_fullres", "0"])
+    assert given_names() == ("Dataset004_A", "nnUNetPlans")
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/pytest", *WORDS])
+    assert given_names() is None
+
+
 def test_nnunets_command_names_the_option_so(monkeypatch):
     """Under another name the file would not be looked at before nnU-Net unpickles it."""
     parsers: list[argparse.ArgumentParser] = []
@@ -41,6 +53,11 @@ def test_nnunets_command_names_the_option_so(monkeypatch):
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", stop)
     with pytest.raises(KeyboardInterrupt):
         run_training.run_training_entry()
+    with_value = {
+        action.option_strings[-1] for action in parsers[0]._actions if action.option_strings and action.nargs is None
+    }
+    assert with_value == {*OTHERS_WITH_VALUE, "-p", "-pretrained_weights"}
+    assert next(action.dest for action in parsers[0]._actions if not action.option_strings) == "dataset_name_or_id"
     options = {option for action in parsers[0]._actions for option in action.option_strings}
     assert "-pretrained_weights" in options
     assert sorted(option for option in options if option.startswith("-p") and not option.startswith("-pretrained")) == ["-p"]
