@@ -25,9 +25,9 @@ def reconstruction_loss(reconstructions: Sequence[Tensor], shuffled: Tensor) -> 
         UserError: the first has not the shape of X', over which torch would spread it where it allows that.
     """
     require_shape_of_image(reconstructions[0], shuffled)
+    weights = [0.5**level for level in range(len(reconstructions))]
     errors = [functional.mse_loss(one.float(), averaged_to(shuffled, one.shape[2:])) for one in reconstructions]
-    weights = torch.tensor([0.5**level for level in range(len(errors))], device=shuffled.device)
-    return (weights * torch.stack(errors)).sum() / weights.sum()
+    return torch.stack([weight / sum(weights) * error for weight, error in zip(weights, errors, strict=True)]).sum()
 
 
 def averaged_to(volume: Tensor, size: Sequence[int]) -> Tensor:

@@ -304,7 +304,9 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """With the order heads, which depend on B and the levels that carry one, and step 1's settings."""
         theirs, ours = checkpoint[LWI_KEY]["order_heads"], self.pretext_network.order_heads
         problems = [f"order_heads.{problem}" for problem in misfits(theirs, ours)] + super().misfits(checkpoint)
-        return self.changes_since(checkpoint[LWI_KEY]) + problems
+        changes = self.changes_since(checkpoint[LWI_KEY])
+        other_heads = [change for change in changes if change.startswith("lwi.order_heads")]
+        return other_heads or problems or changes
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         trained = {**checkpoint["network_weights"], **checkpoint[LWI_KEY].get("kept_back", {})}

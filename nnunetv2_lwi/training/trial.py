@@ -43,10 +43,10 @@ def try_plan(
     with telling_what_cannot_be_built(resolved):
         network, outputs = on_shapes(lambda: _run_step2(resolved, channels, classes))
         problem = _misfit_of_outputs(network, outputs, resolved, classes)
-        if with_step1:
+        if with_step1 and problem is None:
             pretext = build_pretext_network(resolved, channels, settings)
             losses = {**_losses_on_noise(pretext, settings, channels, resolved.patch_size), "slabs": pretext.slabs}
-            problem = problem or _misfit_of_hand_over(pretext, network)
+            problem = _misfit_of_hand_over(pretext, network)
     broken = [key for key, value in losses.items() if not isfinite(value)]
     if broken:
         raise UserError(f"{name} gives no finite {', '.join(broken)} on noise: its architecture in this plan cannot train.")

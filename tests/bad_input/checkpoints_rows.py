@@ -236,7 +236,7 @@ def _(world: World) -> Act:
     return world.resume(world.place(STEP1, name="checkpoint_latest.pth"), Init, reconstruction_weight=0)
 
 
-@row("--c after the number of slabs was changed", "order_heads.classifiers.0.weight has shape [2, 4], here [4, 4]")
+@row("--c after the number of slabs was changed", "order_heads.classifiers.0.2.weight has shape [2, 4], here [4, 4]")
 def _(world: World) -> Act:
     return world.resume(world.place(STEP1, name="checkpoint_latest.pth"), Init, num_subvolumes=4)
 
