@@ -57,8 +57,14 @@ KINDS: dict[str, tuple[Plan, IsOfItsKind]] = {
     "anisotropic": (Plan({"patch_size": (8, 24, 24), "arch_kwargs": ANISOTROPIC}), is_anisotropic),
     "dummy 2D augmentation": (Plan({"patch_size": (8, 32, 32)}), is_dummy_2d),
     "thin patch": (Plan({"patch_size": (4, 8, 32), "arch_kwargs": unet_kwargs([[1, 1, 1], [1, 2, 2], [2, 2, 2]])}), always),
-    "deep patch": (Plan({"patch_size": (32, 8, 8)}, {"num_subvolumes": 16}), lambda one, _: one.transformation.slabs == 16),
-    "odd patch": (Plan({"patch_size": (9, 13, 15), "arch_kwargs": ODD}), lambda one, _: one.transformation.slabs == 3),
+    "deep patch": (
+        Plan({"patch_size": (32, 8, 8)}, {"num_subvolumes": 16, "order_weight": 1.0}),
+        lambda one, _: one.transformation.slabs == 16,
+    ),
+    "odd patch": (
+        Plan({"patch_size": (9, 13, 15), "arch_kwargs": ODD}, {"order_weight": 1.0}),
+        lambda one, _: one.transformation.slabs == 3,
+    ),
     "residual encoder": (
         Plan({"residual": True, "arch_kwargs": unet_kwargs([[1, 1, 1], [2, 2, 2]], residual=True)}),
         lambda _, two: type(two.unwrapped_network).__name__ == "ResidualEncoderUNet",
@@ -84,7 +90,10 @@ KINDS: dict[str, tuple[Plan, IsOfItsKind]] = {
         Plan({"use_mask_for_norm": True, "channels": 2, "patch_size": (8, 16, 16), "shape": (13, 24, 24)}),
         masks_the_image,
     ),
-    "images smaller than the patch": (Plan({"patch_size": (16, 32, 24), "shape": (6, 17, 9)}), images_are_smaller),
+    "images smaller than the patch": (
+        Plan({"patch_size": (16, 32, 24), "shape": (6, 17, 9)}, {"order_weight": 1.0}),
+        images_are_smaller,
+    ),
     "no foreground": (Plan({"foreground": False}), has_no_foreground),
     "one training case, fold all": (Plan({"cases": 1}, fold="all"), lambda one, _: one.train_cases == ["case_0"]),
     "fewer cases than folds, own split": (
