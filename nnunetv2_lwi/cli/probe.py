@@ -15,6 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands."""
     parser.add_argument("checkpoint", type=Path, help="a finished step 1: checkpoint_final.pth of nnUNetTrainerLWIInit")
     add_target_options(parser)
+    parser.add_argument(
+        "-device", choices=("cuda", "cpu", "mps"), help="where the network runs (default: cuda where there is one, else cpu)"
+    )
     parser.add_argument("--fit", type=int, default=FITTED_CASES, help="training cases to fit on (default: %(default)s)")
     parser.add_argument("--test", type=int, default=TESTED_CASES, help="validation cases to test on (default: %(default)s)")
 
@@ -29,16 +32,17 @@ def run(arguments: argparse.Namespace) -> None:
     for name in ("fit", "test"):
         if getattr(arguments, name) < 1:
             raise UserError(f"--{name} {getattr(arguments, name)} must be at least 1.")
-    print(probe_for(arguments.checkpoint, target, arguments.fit, arguments.test))
+    print(probe_for(arguments.checkpoint, target, arguments.fit, arguments.test, arguments.device))
 
 
-def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int) -> str:
+def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int, device_name: str | None = None) -> str:
     """The table.
 
     Raises:
         UserError: see :func:`run`.
     """
     import numpy as np
+    import torch
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
     from nnunetv2_lwi.cli.check import read_split
@@ -47,7 +51,10 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int) -> str
     from nnunetv2_lwi.markdown import table
     from nnunetv2_lwi.nnunet.folders import require_preprocessed
     from nnunetv2_lwi.planning.configuration import resolve_configuration
+    from nnunetv2_lwi.training.devices import require_device
 
+    device = torch.device(device_name or ("cuda" if torch.cuda.is_available() else "cpu"))
+    require_device(device)
     resolved = resolve_configuration(target.plans, target.configuration)
     require_preprocessed(target.dataset_name, resolved.data_identifier, target.plans_name, target.configuration)
     train, val = read_split(target)
@@ -63,6 +70,7 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int) -> str
         lambda case: dataset(folder, [case]),
         sorted(train)[:fitted],
         sorted(val)[:tested],
+        device,
     )
     classes = probed[0].classes
     rows = [["stage", "start", "AUC", "Dice", "rank", *(f"AUC / Dice of class {label}" for label in classes)]]

@@ -38,7 +38,7 @@ def execute(place: Workplace, device: str) -> None:
     remove_spare_checkpoints(place)
     try:
         if place.training.is_step1:
-            result.setdefault("probe", probe(place))
+            result["probe"] = result.get("probe") or probe(place, device)
         else:
             started = time.monotonic()
             score(place, device, result)

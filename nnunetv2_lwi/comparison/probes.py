@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
 from nnunetv2_lwi.comparison.workplace import Workplace
@@ -14,8 +15,11 @@ Areas = dict[str, dict[str, float]]
 STARTS = (STEP1, RANDOM)
 
 
-def probe(place: Workplace) -> Areas:
+def probe(place: Workplace, device: str) -> Areas:
     """Of a finished step 1: fitted on some of the training cases that it saw, tested on validation cases.
+
+    Args:
+        device: where the network runs.
 
     Raises:
         UserError: there are no such cases.
@@ -30,5 +34,6 @@ def probe(place: Workplace) -> Areas:
         lambda case: dataset(folder, [case]),
         sorted(place.training.train_cases)[:FITTED_CASES],
         sorted(place.training.val_cases)[:TESTED_CASES],
+        torch.device(device),
     )
     return {one.stage: {start: one.by_start[start].mean_area for start in STARTS} for one in probed}

@@ -159,10 +159,8 @@ class Source:
         """Raw images in imagesTs that have a label in labelsTs, or None if there are none."""
         if self.raw is None:
             return None
-        ending, channels = (
-            self.file_ending,
-            len(next(self.dataset_json[key] for key in CHANNELS if key in self.dataset_json)),
-        )
+        ending = self.file_ending
+        channels = len(next(self.dataset_json[key] for key in CHANNELS if key in self.dataset_json))
         labels = {path.name.removesuffix(ending): path for path in sorted((self.raw / "labelsTs").glob(f"*{ending}"))}
         images = {case: [self.raw / "imagesTs" / f"{case}_{c:04d}{ending}" for c in range(channels)] for case in labels}
         complete = [case for case in labels if all(path.is_file() for path in images[case])]

@@ -40,6 +40,7 @@ def probe_step1(
     open_case: OpenCase,
     fitted: Sequence[str],
     tested: Sequence[str],
+    device: torch.device = torch.device("cpu"),  # noqa: B008
 ) -> list[Probed]:
     """Fit a readout of every stage on some cases and test it on others, for step 1's weights and for random ones.
 
@@ -49,6 +50,7 @@ def probe_step1(
         open_case: a data set that holds the case, preprocessed.
         fitted: cases to fit on, labelled.
         tested: others.
+        device: where the networks run; readouts are fitted on the CPU.
 
     Raises:
         UserError: there are no cases.
@@ -65,5 +67,5 @@ def probe_step1(
         torch.manual_seed(SEED)
         network = build_network(resolved, channels, channels)
         overwrite(network, weights)
-        found[start] = probe(network)
+        found[start] = probe(network.to(device), device)
     return [Probed(stage, classes, {start: outcomes[stage] for start, outcomes in found.items()}) for stage in found[STEP1]]

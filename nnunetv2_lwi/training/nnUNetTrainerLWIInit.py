@@ -219,9 +219,14 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self._log_probe("before the training")
 
     def _log_probe(self, when: str) -> None:
+        """Whatever goes wrong with it, labels of any kind being read, the training goes on."""
         if self.readouts is None or self.local_rank > 0:
             return
-        areas = self.readouts.line(self.network_of_plan, self.device, self.autocast)
+        try:
+            areas = self.readouts.line(self.network_of_plan, self.device, self.autocast)
+        except Exception as error:
+            self.print_to_log_file(f"No linear readouts: {type(error).__name__}: {error}")
+            areas = None
         if areas is None:
             self.readouts = None
             return

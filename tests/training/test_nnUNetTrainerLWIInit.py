@@ -13,6 +13,7 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from nnunetv2_lwi.method.feature_rank import FeatureMoments
 from nnunetv2_lwi.nnunet.patches import tile
 from nnunetv2_lwi.training import resumable
+from nnunetv2_lwi.training.monitoring.readouts import TrainingProbe
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 
 
@@ -283,3 +284,34 @@ def test_a_case_s_figures_are_means_over_its_patches_however_they_are_batched(da
     assert one.keys() == several.keys()
     for name, value in one.items():
         assert several[name] == pytest.approx(value, rel=1e-4), name
+
+
+def probes_in(trainer) -> list[str]:
+    return [line for line in Path(trainer.log_file).read_text().splitlines() if "AUC of linear readouts" in line]
+
+
+def test_the_log_tells_before_and_during_the_training_what_can_be_read_off_the_features(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    run(trainer)
+    lines = probes_in(trainer)
+    assert [line.split("readouts ")[1].split(" (labels")[0] for line in lines] == [
+        "before the training",
+        "after epoch 0",
+        "after epoch 1",
+    ]
+    areas = [float(text.split()[-1].rstrip(".")) for text in lines[-1].split("alone): ")[1].split(", ")]
+    assert len(areas) == 5 and all(0 <= area <= 1 for area in areas)
+
+
+def test_without_labels_there_is_no_such_line_and_no_error(make_dataset):
+    trainer = make_dataset(foreground=False).trainer(nnUNetTrainerLWIInit)
+    run(trainer)
+    assert probes_in(trainer) == [] and "No linear readouts" not in Path(trainer.log_file).read_text()
+
+
+def test_a_probe_that_fails_ends_no_training(dataset, monkeypatch):
+    monkeypatch.setattr(TrainingProbe, "line", lambda *_: 1 / 0)
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    run(trainer)
+    log = Path(trainer.log_file).read_text()
+    assert log.count("No linear readouts: ZeroDivisionError") == 1 and trainer.current_epoch == trainer.num_epochs
