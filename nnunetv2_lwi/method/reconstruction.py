@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
+from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from torch import Tensor
 from torch.nn import functional
 
@@ -25,9 +25,11 @@ def reconstruction_loss(reconstructions: Sequence[Tensor], shuffled: Tensor) -> 
         UserError: the first has not the shape of X', over which torch would spread it where it allows that.
     """
     require_shape_of_image(reconstructions[0], shuffled)
-    weights = [0.5**level for level in range(len(reconstructions))]
-    errors = [functional.mse_loss(one.float(), averaged_to(shuffled, one.shape[2:])) for one in reconstructions]
-    return torch.stack([weight / sum(weights) * error for weight, error in zip(weights, errors, strict=True)]).sum()
+    halves = [0.5**level for level in range(len(reconstructions))]
+    over_resolutions = DeepSupervisionWrapper(functional.mse_loss, [half / sum(halves) for half in halves])
+    targets = [averaged_to(shuffled, one.shape[2:]) for one in reconstructions]
+    loss: Tensor = over_resolutions([one.float() for one in reconstructions], targets)
+    return loss
 
 
 def averaged_to(volume: Tensor, size: Sequence[int]) -> Tensor:

@@ -106,7 +106,7 @@ class StageProbe:
             network.train(trained)
 
 
-class Drawn:
+class _Drawn:
     """Features and labels of some voxels of every class and of the background, by stage."""
 
     def __init__(self, classes: Sequence[int]) -> None:
@@ -134,15 +134,15 @@ class _Features:
     device: torch.device
     autocast: Callable[[], AbstractContextManager[object]]
 
-    def drawn_from(self, cases: Iterable[str]) -> Drawn:
-        drawn = Drawn(self.probe.classes)
+    def drawn_from(self, cases: Iterable[str]) -> _Drawn:
+        drawn = _Drawn(self.probe.classes)
         for stage, features, labels in self._by_stage(cases):
             drawn.add(stage, features, labels)
         return drawn
 
     def tested_with(self, readouts: dict[str, Readout]) -> dict[str, StageOutcome]:
         found: dict[str, StageOutcome] = {}
-        drawn = Drawn(self.probe.classes)
+        drawn = _Drawn(self.probe.classes)
         for stage, features, labels in self._by_stage(self.probe.tested):
             drawn.add(stage, features, labels)
             predicted = readouts[stage](features)

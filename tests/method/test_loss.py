@@ -62,3 +62,12 @@ def test_weights_scale_the_terms_but_not_what_is_logged():
     assert list(losses) == ["loss", "reconstruction_loss", "order_loss", "order_accuracy_level_4"]
     expected = 0.5 * losses["order_loss"] + 3 * losses["reconstruction_loss"]
     assert losses["loss"].item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+def test_coarse_reconstructions_count():
+    shuffled = torch.ones(1, 1, 2, 2, 2)
+    batch = TransformedBatch(shuffled, shuffled, torch.tensor([[0, 1]]))
+    loss = PretextLoss(0.0, 1.0, ())
+    assert loss(PretextOutput([], shuffled), batch)["loss"].item() == 0
+    wrong = PretextOutput([], shuffled, [torch.full((1, 1, 1, 1, 1), 4.0)])
+    assert loss(wrong, batch)["loss"].item() == pytest.approx(9 / 3)

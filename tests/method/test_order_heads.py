@@ -23,12 +23,13 @@ def test_pooling_is_the_plain_loop(slabs, group, height, width):
                 assert pooled[n, slab, e] == pytest.approx(mean, abs=1e-6)
 
 
-def test_logits_of_a_position_depend_on_its_slab_alone_at_every_level():
+@pytest.mark.parametrize("kind", ["linear", "mlp"])
+def test_logits_of_a_position_depend_on_its_slab_alone_at_every_level(kind):
     """Heads that average over depth, or group along another axis, fail this on a patch that is not cubic."""
     slabs, depths = 3, (12, 6, 3)
     levels = [Level(index, 4 + index, depth) for index, depth in enumerate(depths)]
     skips = [torch.randn(2, 4 + i, depth, 10 // (i + 1), 7, requires_grad=True) for i, depth in enumerate(depths)]
-    for level, logits in zip(levels, OrderHeads(levels, slabs)(skips), strict=True):
+    for level, logits in zip(levels, OrderHeads(levels, slabs, kind)(skips), strict=True):
         assert logits.shape == (2, slabs, slabs)
         group = level.depth // slabs
         for position in range(slabs):
@@ -48,3 +49,11 @@ def test_heads_read_the_level_they_are_for():
 
 def test_without_levels_there_are_no_parameters():
     assert list(OrderHeads([], 1).parameters()) == [] and OrderHeads([], 1)([torch.zeros(1, 1, 2, 2, 2)]) == []
+
+
+@pytest.mark.parametrize(("kind", "is_linear"), [("linear", True), ("mlp", False)])
+def test_a_head_with_a_hidden_layer_is_not_linear_and_the_papers_is(kind, is_linear):
+    heads = OrderHeads([Level(0, 6, 2)], 2, kind)
+    one, other, nothing = torch.randn(1, 6, 2, 3, 3), torch.randn(1, 6, 2, 3, 3), torch.zeros(1, 6, 2, 3, 3)
+    apart = heads([one])[0] + heads([other])[0] - heads([nothing])[0]
+    assert torch.allclose(heads([one + other])[0], apart, atol=1e-5) == is_linear

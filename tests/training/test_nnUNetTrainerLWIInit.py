@@ -315,3 +315,10 @@ def test_a_probe_that_fails_ends_no_training(dataset, monkeypatch):
     run(trainer)
     log = Path(trainer.log_file).read_text()
     assert log.count("No linear readouts: ZeroDivisionError") == 1 and trainer.current_epoch == trainer.num_epochs
+
+
+def test_what_a_readout_was_fitted_to_does_not_test_it(dataset):
+    """Of fold "all" every case is both, and with as few as these none is left to test on."""
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, fold="all")
+    run(trainer)
+    assert probes_in(trainer) == []
