@@ -16,6 +16,7 @@ SMALLEST_FEATURE_MAP = 4
 BATCH_SIZE = 2
 FEATURES = (8, 16, 32, 64)
 LWI_BLOCK: dict[str, Any] = {
+    "order_weight": 1.0,
     "init": {"epochs": 6, "optimizer": "AdamW", "lr": 1e-3},
     "seg": {"epochs": 12, "optimizer": "AdamW", "lr": 1e-3},
     "iterations_per_epoch": 50,
