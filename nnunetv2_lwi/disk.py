@@ -22,8 +22,22 @@ if TYPE_CHECKING:
 PARTIAL = ".tmp"
 """Ends the name of a file that is being written."""
 
-WRITE_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-"""No space, quota used up, file too large, read-only: errors that only writing meets."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space, quota used up, file too large: what making room mends."""
+
+ONLY_WRITING = (*NO_ROOM, errno.EROFS)
+"""Errors that only writing meets."""
+
+DISK_TROUBLE = (
+    *NO_ROOM,
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG),
+    *(
+        getattr(errno, name)
+        for name in ("ESTALE", "ENOTCONN", "EHOSTDOWN", "EREMOTEIO", "ETIMEDOUT")
+        if hasattr(errno, name)
+    ),
+)
+"""What the file system or the rights there do not allow, a network's among them: no mistake of a program."""
 
 
 def require_writable(folder: Path, instead: str = "set nnUNet_results to a folder that can be written to") -> None:
@@ -35,8 +49,9 @@ def require_writable(folder: Path, instead: str = "set nnUNet_results to a folde
     Raises:
         UserError: a file stands where a folder should be, or nothing can be written there.
     """
-    there = _nearest(folder)
+    there: Path | str = folder
     try:
+        there = _nearest(folder)
         with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
@@ -110,6 +125,40 @@ def write_picture(path: Path, figure: Figure, dpi: int) -> None:
         figure.savefig(file, format="png", dpi=dpi)
 
 
+def link(path: Path, target: Path) -> None:
+    """A link to a file or folder, made anew where the target was moved; where links are not allowed, hard links or copies.
+
+    Windows allows links to administrators only. A folder then has the files that the target has now.
+
+    Args:
+        target: may be relative to the link's folder.
+    """
+    if path.is_symlink() and path.readlink() != target:
+        path.unlink()
+    if path.is_symlink():
+        return
+    try:
+        path.symlink_to(target)
+    except OSError:
+        _copy_by_links(path.parent / target, path)
+
+
+def _copy_by_links(source: Path, path: Path) -> None:
+    """Files that were there from an earlier call are taken from the source again."""
+    if source.is_dir():
+        shutil.copytree(source, path, copy_function=_hard_link_or_copy, dirs_exist_ok=True)
+    else:
+        _hard_link_or_copy(source, path)
+
+
+def _hard_link_or_copy(source: str | Path, path: str | Path) -> None:
+    Path(path).unlink(missing_ok=True)
+    try:
+        os.link(source, path)
+    except OSError:
+        shutil.copy2(source, path)
+
+
 def read_json(path: Path, remedy: str) -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -134,14 +183,42 @@ def disk_error_behind(error: BaseException | None) -> OSError | None:
     return error
 
 
-def writing_failed(error: OSError, path: str | os.PathLike[str]) -> UserError:
-    """What to tell the user when ``path``, a file or a folder, does not take what is written."""
-    folder = next(parent for parent in (Path(path), *Path(path).parents) if parent.is_dir())
-    free = shutil.disk_usage(folder).free / 2**20
+def writing_failed(error: OSError, path: str | os.PathLike[str], doing: str = "written") -> UserError:
+    """What to tell the user when ``path``, a file or a folder, does not take what is written.
+
+    Args:
+        doing: what else may have failed, in the words of the message.
+    """
+    room, remedy = "", "mend that"
+    if error.errno in NO_ROOM:
+        folder = next(parent for parent in (Path(path), *Path(path).parents) if parent.is_dir())
+        room, remedy = f"; {folder} has {shutil.disk_usage(folder).free / 2**20:.1f} MiB free", "make room"
     return UserError(
-        f"{path} could not be written: {error.strerror}; {folder} has {free:.1f} MiB free. The checkpoints that stand are "
-        "whole: make room and run the same command with --c."
+        f"{path} could not be {doing}: {error.strerror}{room}. The checkpoints that stand are whole: {remedy} and run the "
+        "same command with --c."
     )
+
+
+@contextmanager
+def telling_disk_trouble() -> Iterator[None]:
+    """What the file system does not allow is one line, with the file's name.
+
+    Raises:
+        UserError: in the place of an error of the operating system that is no mistake of a program.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in DISK_TROUBLE:
+            raise
+        where = error.filename or "A file"
+        remedy = "Make room there" if error.errno in NO_ROOM else "Mend that"
+        raise UserError(f"{where} cannot be used: {error.strerror}. {remedy}, and run the same command again.") from error
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """The folder and those above it that are not there, the innermost first."""
+    return [path for path in (folder, *folder.parents) if not path.exists()]
 
 
 def _nearest(folder: Path) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 PREFIX = "nnunetv2_lwi: "
 """Before every message, so that it can be told from nnU-Net's lines."""
 
@@ -25,6 +27,12 @@ class UserError(SystemExit):
     def reason(self) -> str:
         """The text without the prefix, for a line that has others."""
         return self.message.removeprefix(PREFIX)
+
+
+def tell(message: str) -> None:
+    """A line for the user that ends nothing, on stderr."""
+    sys.stderr.write(f"{PREFIX}{message}\n")
+    sys.stderr.flush()
 
 
 def shortened(names: list[str], most: int = 4) -> str:

@@ -6,14 +6,18 @@ import errno
 import fcntl
 import json
 import os
+from pathlib import Path
 
 import pytest
 
 from nnunetv2_lwi.disk import (
+    NO_ROOM,
     disk_error_behind,
+    link,
     remove_partial,
     require_locks,
     require_writable,
+    telling_disk_trouble,
     write_json,
     write_text,
     writing_failed,
@@ -49,8 +53,47 @@ def test_the_disks_error_is_found_behind_others():
 
 
 def test_a_folder_that_is_gone_can_be_told(tmp_path):
-    told = writing_failed(OSError(errno.ENOENT, "No such file or directory"), tmp_path / "gone" / "checkpoint.pth")
-    assert f"gone/checkpoint.pth could not be written: No such file or directory; {tmp_path} has" in told.message
+    told = writing_failed(OSError(errno.ENOSPC, "No space left on device"), tmp_path / "gone" / "checkpoint.pth")
+    assert f"gone/checkpoint.pth could not be written: No space left on device; {tmp_path} has" in told.message
+
+
+@pytest.mark.parametrize(
+    "code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EACCES]
+)
+def test_only_where_room_is_missing_the_advice_is_to_make_room(tmp_path, code):
+    told = writing_failed(OSError(code, os.strerror(code)), tmp_path / "checkpoint.pth").message
+    assert ("make room" in told) == ("MiB free" in told) == (code in NO_ROOM)
+    assert f"could not be written: {os.strerror(code)}" in told and "--c" in told
+
+
+def test_what_the_file_system_does_not_allow_is_one_line_and_a_programs_mistake_is_not(tmp_path):
+    with (
+        pytest.raises(UserError, match=f"{tmp_path}/a cannot be used: Stale file handle. Mend that"),
+        telling_disk_trouble(),
+    ):
+        raise OSError(errno.ESTALE, "Stale file handle", f"{tmp_path}/a")
+    with pytest.raises(FileNotFoundError), telling_disk_trouble():
+        (tmp_path / "none").read_text()
+
+
+@pytest.mark.parametrize("allowed", [True, False], ids=["links", "no links"])
+def test_a_link_where_links_are_not_allowed_shows_the_same_files(tmp_path, monkeypatch, allowed):
+    """Windows: os.symlink raises WinError 1314 for who is no administrator."""
+    source = tmp_path / "data"
+    (source / "inner").mkdir(parents=True)
+    (source / "inner" / "a").write_text("a")
+
+    def refuse(*_, **__):
+        raise OSError(22, "A required privilege is not held by the client")
+
+    if not allowed:
+        monkeypatch.setattr(os, "symlink", refuse)
+    for path, target in ((tmp_path / "folder", source), (tmp_path / "file", Path("data/inner/a"))):
+        for _ in range(2):
+            link(path, target)
+        assert path.is_symlink() == allowed
+    assert (tmp_path / "folder" / "inner" / "a").read_text() == (tmp_path / "file").read_text() == "a"
+    assert (tmp_path / "file").samefile(source / "inner" / "a"), "no second copy of the data"
 
 
 def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):

@@ -169,6 +169,9 @@ def write_tiny_dataset(root: Path, **chosen: Any) -> TinyDataset:
     data_folder = folder / "nnUNetPlans_3d_fullres"
     data_folder.mkdir(parents=True)
     (root / "results").mkdir()
+    (data_folder.parent / "gt_segmentations").mkdir()
+    for number in range(options.cases):
+        (data_folder.parent / "gt_segmentations" / f"case_{number}.nii.gz").touch()
     for number in range(options.cases):
         image, segmentation = make_case(number, options)
         if options.scrambled:

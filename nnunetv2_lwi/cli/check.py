@@ -33,9 +33,8 @@ def check_for(checkpoint: Path, target: Target) -> None:
     """
     from nnunetv2_lwi.handover.suitability import check_step1
 
-    train_cases, val_cases = read_split(target)
     step1, verdict, transfer = check_step1(
-        checkpoint, target.plans, target.configuration, target.dataset_json, train_cases, val_cases
+        checkpoint, target.plans, target.configuration, target.dataset_json, target.cases()
     )
     print(f"{checkpoint}: step 1 of {step1.origin}; {len(step1.provenance['cases'])} cases, {len(step1.weights)} tensors.")
     print("Versions: " + ", ".join(f"{name} {version}" for name, version in step1.provenance["versions"].items()) + ".")
@@ -43,17 +42,3 @@ def check_for(checkpoint: Path, target: Target) -> None:
         print(f"Warning: {warning}.")
     verdict.raise_if_refused(step1)
     print(f"It fits {target}. {transfer}")
-
-
-def read_split(target: Target) -> tuple[list[str], list[str]]:
-    """Training and validation cases of the fold; none where nnU-Net has yet to write its split file.
-
-    Raises:
-        UserError: the split file is none.
-    """
-    from nnunetv2_lwi.nnunet.split_file import read_splits
-
-    splits = read_splits(target.plans_file.parent)
-    if not isinstance(target.fold, int) or target.fold >= len(splits):
-        return [], []
-    return splits[target.fold]["train"], splits[target.fold]["val"]

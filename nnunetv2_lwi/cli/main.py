@@ -7,6 +7,7 @@ import importlib
 from collections.abc import Sequence
 
 import nnunetv2_lwi
+from nnunetv2_lwi.disk import telling_disk_trouble
 
 SUBCOMMANDS = {
     "trainers": "print the folder that the environment variable nnUNet_extTrainer must name",
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         UserError: a user's mistake, in one line.
     """
     arguments = parse(argv)
-    arguments.run(arguments)
+    with telling_disk_trouble():
+        arguments.run(arguments)
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:

@@ -45,11 +45,11 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int, device
     import torch
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 
-    from nnunetv2_lwi.cli.check import read_split
     from nnunetv2_lwi.handover.probing import probe_step1
     from nnunetv2_lwi.handover.suitability import check_step1
     from nnunetv2_lwi.markdown import table
     from nnunetv2_lwi.nnunet.folders import require_preprocessed
+    from nnunetv2_lwi.nnunet.split_file import Cases
     from nnunetv2_lwi.planning.configuration import resolve_configuration
     from nnunetv2_lwi.training.devices import require_device
 
@@ -57,8 +57,8 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int, device
     require_device(device)
     resolved = resolve_configuration(target.plans, target.configuration)
     require_preprocessed(target.dataset_name, resolved.data_identifier, target.plans_name, target.configuration)
-    train, val = read_split(target)
-    step1, verdict, _ = check_step1(checkpoint, target.plans, target.configuration, target.dataset_json, train, val)
+    cases = target.cases() or Cases([], [])
+    step1, verdict, _ = check_step1(checkpoint, target.plans, target.configuration, target.dataset_json, cases)
     verdict.raise_if_refused(step1)
     folder = str(target.plans_file.parent / resolved.data_identifier)
     dataset = infer_dataset_class(folder)
@@ -68,8 +68,8 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int, device
         target.configuration,
         target.dataset_json,
         lambda case: dataset(folder, [case]),
-        sorted(train)[:fitted],
-        sorted(val)[:tested],
+        sorted(cases.train)[:fitted],
+        sorted(set(cases.val) - set(cases.train))[:tested],
         device,
     )
     classes = probed[0].classes

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import ctypes
-import signal
 import subprocess
-import sys
 import time
 from typing import Any
 
@@ -18,11 +15,10 @@ from nnunetv2_lwi.comparison.workplace import FOLD, Workplace
 from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
-from nnunetv2_lwi.nnunet.commands import nnunet_environment, shell_line, stock_command, what_is_left
+from nnunetv2_lwi.names import FINAL
+from nnunetv2_lwi.nnunet.commands import nnunet_environment, run_command, shell_line, stock_command, what_is_left
 
 LINES_OF_A_FAILURE = 3
-PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
 
 
 def execute(place: Workplace, device: str) -> None:
@@ -68,27 +64,16 @@ def train(place: Workplace, device: str) -> None:
         log.write(f"{shell_line(command)}\n".encode())
         log.flush()
         environment = nnunet_environment(**place.environment)
-        outcome = subprocess.run(
-            command, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False, preexec_fn=die_with_parent
-        )
-    if outcome.returncode != 0:
+        code = run_command(command, environment, stdout=log, stderr=subprocess.STDOUT)
+    if code != 0:
         lines = place.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = " | ".join(lines[-LINES_OF_A_FAILURE:])
-        raise UserError(f"nnUNetv2_train ended with exit code {outcome.returncode}: {last} (all of it: {place.log})")
-
-
-def die_with_parent() -> None:
-    """Let the kernel kill a training whose comparison was killed; two trainings must never write to one folder.
-
-    Linux only; elsewhere a training outlives a comparison that is killed by SIGKILL.
-    """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        raise UserError(f"nnUNetv2_train ended with exit code {code}: {last} (all of it: {place.log})")
 
 
 def describe_training(place: Workplace) -> dict[str, Any]:
     """Length, time and, of step 2, the learning curve of a finished training, from its last checkpoint."""
-    logging = read_checkpoint(place.fold_folder / "checkpoint_final.pth")["logging"]
+    logging = read_checkpoint(place.fold_folder / FINAL)["logging"]
     spans = zip(logging["epoch_start_timestamps"], logging["epoch_end_timestamps"], strict=False)
     return {
         "iterations": place.training.iterations,

@@ -8,7 +8,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.handover.probing import RANDOM, STEP1, probe_step1
 from nnunetv2_lwi.handover.step1 import read_step1
-from nnunetv2_lwi.names import FITTED_CASES, TESTED_CASES
+from nnunetv2_lwi.names import FINAL, FITTED_CASES, TESTED_CASES
 
 Areas = dict[str, dict[str, float]]
 """Area under the ROC curve, mean over classes, by stage and start."""
@@ -27,7 +27,7 @@ def probe(place: Workplace, device: str) -> Areas:
     folder = str(place.dataset / place.training.configuration["data_identifier"])
     dataset = infer_dataset_class(folder)
     probed = probe_step1(
-        read_step1(place.fold_folder / "checkpoint_final.pth"),
+        read_step1(place.fold_folder / FINAL),
         place.plans(),
         place.configuration_name,
         place.source.dataset_json,

@@ -28,6 +28,7 @@ from nnunetv2_lwi.comparison.source import LabelledImages
 from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
+from nnunetv2_lwi.names import FINAL
 from nnunetv2_lwi.networks.build import build_network
 from nnunetv2_lwi.planning.configuration import count_channels
 
@@ -117,7 +118,7 @@ def predictions_folder(place: Workplace, cases: str, mirroring: str) -> Path:
 
 def make_predictor(place: Workplace, device: str) -> nnUNetPredictor:
     """nnU-Net's predictor with the final weights, read without unpickling."""
-    checkpoint = read_checkpoint(place.fold_folder / "checkpoint_final.pth")
+    checkpoint = read_checkpoint(place.fold_folder / FINAL)
     manager = PlansManager(place.plans())
     configuration = manager.get_configuration(place.configuration_name)
     channels = count_channels(place.plans(), configuration, place.source.dataset_json)

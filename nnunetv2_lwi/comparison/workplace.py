@@ -9,7 +9,7 @@ from typing import Any
 
 from nnunetv2_lwi.comparison.design import Training
 from nnunetv2_lwi.comparison.source import Source
-from nnunetv2_lwi.disk import write_json
+from nnunetv2_lwi.disk import link, write_json
 from nnunetv2_lwi.names import STEP1_TRAINER
 
 LINKED = ("dataset_fingerprint.json", "gt_segmentations")
@@ -83,7 +83,7 @@ class Workplace:
         (self.folder / "nnUNet_results").mkdir(exist_ok=True)
         for name in (*LINKED, self.training.configuration["data_identifier"]):
             if (self.source.preprocessed / name).exists():
-                _link(self.dataset / name, self.source.preprocessed / name)
+                link(self.dataset / name, self.source.preprocessed / name)
         split = [{"train": self.training.train_cases, "val": self.training.val_cases}]
         write_json(self.dataset / "splits_final.json", split)
         write_json(self.dataset / "dataset.json", self.source.dataset_json)
@@ -92,7 +92,7 @@ class Workplace:
             model = self._model(self.training.after)
             ours = self.folder / "nnUNet_results" / self.source.name / model.name
             ours.parent.mkdir(exist_ok=True)
-            _link(ours, Path(os.path.relpath(model, ours.parent)))
+            link(ours, Path(os.path.relpath(model, ours.parent)))
 
     def _folder_of(self, training: Training) -> Path:
         step = "step1" if training.trainer == STEP1_TRAINER else "step2"
@@ -101,11 +101,3 @@ class Workplace:
     def _model(self, training: Training) -> Path:
         model = f"{training.trainer}__{self.plans_name}__{self.configuration_name}"
         return self._folder_of(training) / "nnUNet_results" / self.source.name / model
-
-
-def _link(path: Path, target: Path) -> None:
-    """Anew where the target was moved."""
-    if path.is_symlink() and path.readlink() != target:
-        path.unlink()
-    if not path.is_symlink():
-        path.symlink_to(target)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nnunetv2_lwi.demonstration.place import Demo
 from nnunetv2_lwi.demonstration.plans import CONFIGURATION, DEMO_PLANS
-from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.names import FINAL, STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.commands import stock_command
 
 
@@ -23,7 +23,7 @@ class Stage:
 
 def stages(demo: Demo) -> Iterator[Stage]:
     """The commands in their order; a data set without test images is judged by its validation cases."""
-    checkpoint = demo.fold(STEP1_TRAINER) / "checkpoint_final.pth"
+    checkpoint = demo.fold(STEP1_TRAINER) / FINAL
     yield Stage(
         "plan",
         "nnU-Net looks at the images, plans a network and preprocesses.",

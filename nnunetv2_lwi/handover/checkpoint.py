@@ -17,6 +17,7 @@ import torch
 
 from nnunetv2_lwi.disk import disk_error_behind, writing_failed, written_whole
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import IN_ORDER_OF_RESUMING
 from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS
 
 LWI_KEY = "lwi"
@@ -26,9 +27,6 @@ FORMAT = 2
 """Of what stands under that key. In 1 a finished step 1 kept nothing back."""
 READABLE = (1, FORMAT)
 """A checkpoint of another format is refused, not guessed at."""
-
-IN_ORDER_OF_RESUMING = ("checkpoint_final.pth", "checkpoint_latest.pth", "checkpoint_best.pth")
-"""Which checkpoint of a folder nnU-Net's ``--c`` goes on from: the first that is there."""
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
@@ -57,10 +55,13 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     if not path.is_file():
         raise UserError(f"There is no checkpoint {path}.")
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
+        with path.open("rb") as file, warnings.catch_warnings(), torch.serialization.safe_globals(NUMPY_SCALARS):
             warnings.simplefilter("ignore")
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+            checkpoint = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
+        trouble = _trouble_of_the_machine(error)
+        if trouble is not None:
+            raise UserError(f"{path} could not be read: {trouble}. It may be whole: mend that and try again.") from error
         raise UserError(f"{path} cannot be read as a checkpoint, {_reason(error)}. {_way_on(path)}") from error
     if not isinstance(checkpoint, dict) or not _is_state_dict(checkpoint.get("network_weights")):
         raise UserError(f"{path} is not a checkpoint of nnU-Net: it holds no network_weights. Use another one.")
@@ -113,9 +114,17 @@ def _reason(error: BaseException) -> str:
     code = re.search(r"Unsupported (?:global: GLOBAL|class) (\S+)", str(error))
     if code:
         return f"for it would run code that is not known to be safe ({code[1]})"
-    if isinstance(error, PermissionError):
-        return "for you are not allowed to read it"
     return "for it is cut short or no checkpoint at all"
+
+
+def _trouble_of_the_machine(error: BaseException) -> str | None:
+    """What went wrong beside the file, so that nobody throws good weights away; None where the file itself is no good."""
+    disk = disk_error_behind(error)
+    if disk is not None and disk.errno is not None:
+        return disk.strerror
+    if isinstance(error, MemoryError) or "not enough memory" in str(error) or "allocate memory" in str(error):
+        return "memory does not suffice"
+    return None
 
 
 def _way_on(path: Path) -> str:

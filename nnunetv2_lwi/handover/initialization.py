@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 SCHEMES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -19,11 +20,15 @@ WEIGHTED = (nn.Linear, nn.Conv3d, nn.ConvTranspose3d)
 
 
 def initialize(network: nn.Module, scheme: str) -> None:
-    """Draw the weights of every linear layer and convolution anew; their biases become 0, norms stay as they are."""
+    """Draw the weights of every linear layer and convolution anew; their biases become 0, norms stay as they are.
+
+    torch's generator is left as it was: trainings of one seed see the same batches whatever they start from.
+    """
     if scheme == "network":
         return
-    for module in network.modules():
-        if isinstance(module, WEIGHTED):
-            SCHEMES[scheme](module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+    with torch.random.fork_rng(devices=[]):
+        for module in network.modules():
+            if isinstance(module, WEIGHTED):
+                SCHEMES[scheme](module.weight)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,11 @@ from torch import Tensor
 from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
+from nnunetv2_lwi.handover.record import Record, read_plain
 from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.nnunet.contents import changed, shared
 
+NORMALIZATION = ("normalization_schemes", "use_mask_for_norm")
 PROVENANCE = ("dataset_name", "plans_name", "configuration", "fold", "cases", "versions")
 """What a step 1 says of where it comes from."""
 
@@ -33,6 +36,8 @@ class Step1:
     """Keys of ``weights`` that step 1 did not train at all."""
     kept_back: dict[str, Tensor] = field(default_factory=dict)
     """What step 1 trained of the parts that ``weights`` has as drawn."""
+    record: Record | None = None
+    """Which run it was; earlier versions did not say."""
 
     @property
     def trained(self) -> dict[str, Tensor]:
@@ -97,21 +102,57 @@ def find_step1(path: str | os.PathLike[str]) -> Step1 | None:
         ours["provenance"],
         list(ours.get("untrained", [])),
         dict(ours.get("kept_back", {})),
+        ours.get("run"),
     )
 
 
-def judge(step1: Step1, digest: Digest, train_cases: Iterable[str], val_cases: Iterable[str], dataset_name: str) -> Verdict:
+def judge(step1: Step1, digest: Digest, here: Record) -> Verdict:
     """Compare a step 1 with the training that it is to start.
 
-    A step 1 with other architecture, channels, patch, spacing or settings is refused by the names of what differs. One
-    that saw images of cases which are only validated here gets a warning: the figures for those cases are not those of
-    unseen images, though the labels were not seen.
+    A step 1 with other architecture, channels, patch, spacing or settings, or on images normalised in another way, is
+    refused by the names of what differs. One that saw images of cases which are only validated here gets a warning: the
+    figures for those cases are not those of unseen images, though the labels were not seen. Images are told by what they
+    show, in another data set too.
     """
-    verdict = Verdict(refusals=differing_keys(step1.digest, digest))
-    if step1.provenance["dataset_name"] == dataset_name:
-        seen = sorted(set(step1.provenance["cases"]) & (set(val_cases) - set(train_cases)))
-        if seen:
-            verdict.warnings.append(
-                f"step 1 saw the images (not the labels) of {len(seen)} of this fold's validation cases: {shortened(seen)}"
-            )
+    verdict = Verdict(refusals=differing_keys(step1.digest, digest) + _other_normalization(step1, here))
+    verdict.warnings += _seen(step1, here) + _changed_since(step1, here)
     return verdict
+
+
+def _other_normalization(step1: Step1, here: Record) -> list[str]:
+    """Intensities, which nnU-Net takes from the data, differ between data sets and do not count."""
+    if step1.record is None:
+        return []
+    theirs, ours = ({key: record["plan"].get(key) for key in NORMALIZATION} for record in (step1.record, here))
+    return differing_keys(theirs, ours)
+
+
+def _seen(step1: Step1, here: Record) -> list[str]:
+    only_validated = set(here["val"]) - set(here["train"])
+    if step1.provenance["dataset_name"] == here["dataset"]:
+        seen = sorted(set(step1.provenance["cases"]) & only_validated)
+    else:
+        seen = _seen_in_another(step1, here, only_validated)
+    if not seen:
+        return []
+    return [f"step 1 saw the images (not the labels) of {len(seen)} of this fold's validation cases: {shortened(seen)}"]
+
+
+def _seen_in_another(step1: Step1, here: Record, only_validated: set[str]) -> list[str]:
+    """By content; of an earlier version's step 1 only the names are known, and others may number their cases alike."""
+    other = step1.provenance["dataset_name"]
+    if step1.record is None:
+        alike = sorted(set(step1.provenance["cases"]) & only_validated)
+        return [f"{case} (if {case} of {other} is the same)" for case in alike]
+    theirs = {case: content for case, content in read_plain(step1.record).items() if case in step1.provenance["cases"]}
+    ours = {case: content for case, content in read_plain(here).items() if case in only_validated}
+    return [f"{case} ({there} of {other})" for case, there in sorted(shared(theirs, ours).items())]
+
+
+def _changed_since(step1: Step1, here: Record) -> list[str]:
+    if step1.record is None or step1.record["dataset"] != here["dataset"]:
+        return []
+    other = changed(read_plain(step1.record), read_plain(here), with_labels=False)
+    if not other:
+        return []
+    return [f"the preprocessed images of {len(other)} cases are others than those that step 1 saw: {shortened(other)}"]

@@ -12,12 +12,14 @@ from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
 from nnunetv2_lwi.handover.digest import changed_step2, make_digest
 from nnunetv2_lwi.handover.parts import keys_handed_over
+from nnunetv2_lwi.handover.record import differences, record_of
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, judge, read_step1
 from nnunetv2_lwi.handover.transfer import Transfer, misfits, plan_transfer
 from nnunetv2_lwi.method.pretext_network import build_pretext_network
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.networks.build import build_network, telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
+from nnunetv2_lwi.nnunet.split_file import Cases
 from nnunetv2_lwi.planning.configuration import count_channels, label_manager, resolve_configuration
 from nnunetv2_lwi.planning.settings import LWISettings
 
@@ -27,10 +29,12 @@ def check_step1(
     plans: dict[str, Any],
     configuration: str,
     dataset_json: dict[str, Any],
-    train_cases: list[str],
-    val_cases: list[str],
+    cases: Cases | None,
 ) -> tuple[Step1, Verdict, Transfer | None]:
-    """Read a step 1 checkpoint and compare it with a training: settings, cases, and the weights themselves.
+    """Read a step 1 checkpoint and compare it with a training: settings, cases, images, and the weights themselves.
+
+    Args:
+        cases: of the training; None where nnU-Net has yet to draw them.
 
     Returns:
         The step 1, whether it fits, and, if it does, what the plan hands over.
@@ -43,7 +47,7 @@ def check_step1(
     step1 = read_step1(checkpoint)
     channels = count_channels(plans, resolved, dataset_json)
     digest = make_digest(resolved.configuration, channels, settings)
-    verdict = judge(step1, digest, train_cases, val_cases, plans["dataset_name"])
+    verdict = judge(step1, digest, record_of(plans, resolved.configuration, cases, None))
     if verdict.refusals:
         return step1, verdict, None
     with telling_what_cannot_be_built(resolved):
@@ -89,12 +93,13 @@ def read_step2(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def changes_since(
-    state: dict[str, Any], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any]
+    state: dict[str, Any], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any], cases: Cases | None
 ) -> list[str]:
-    """One text per setting in which a plan differs from what a step 2 was trained with, or is being trained with.
+    """One text per thing in which a training differs from the step 2 that is finished, or begun: settings, cases, data.
 
     Args:
         state: see :func:`read_step2`.
+        cases: of the training; None where nnU-Net has yet to draw them.
 
     Raises:
         UserError: the plan cannot be used at all.
@@ -102,7 +107,8 @@ def changes_since(
     resolved = resolve_configuration(plans, configuration)
     settings = LWISettings.from_configuration(resolved.configuration)
     digest = make_digest(resolved.configuration, count_channels(plans, resolved, dataset_json), settings)
-    return changed_step2(state, digest, settings)
+    here = record_of(plans, resolved.configuration, cases, dataset_json)
+    return changed_step2(state, digest, settings) + differences(state.get("run"), here)
 
 
 def require_fitting(path: Path, network: nn.Module) -> None:

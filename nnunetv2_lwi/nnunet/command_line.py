@@ -37,6 +37,12 @@ def given_names() -> GivenNames | None:
     return None if words is None or words.dataset is None else GivenNames(words.dataset, words.p)
 
 
+def begins_anew() -> bool:
+    """Whether this process is nnU-Net's command and starts a training from what its trainer starts from."""
+    words = _words()
+    return words is not None and not (words.c or words.val or words.pretrained_weights)
+
+
 def _words() -> argparse.Namespace | None:
     if not Path(sys.argv[0]).name.startswith(SCRIPTS):
         return None
@@ -44,6 +50,8 @@ def _words() -> argparse.Namespace | None:
     parser.add_argument("dataset", nargs="?")
     parser.add_argument("-p", default="nnUNetPlans")
     parser.add_argument("-pretrained_weights", type=Path)
+    for flag in ("--c", "--val"):
+        parser.add_argument(flag, action="store_true")
     for option in OTHERS_WITH_VALUE:
         parser.add_argument(option)
     return parser.parse_known_args(sys.argv[1:])[0]

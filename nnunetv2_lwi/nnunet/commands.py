@@ -1,15 +1,24 @@
 """nnU-Net's own commands, as this package starts them: where they are, their environment, how they are written down."""
 
+import ctypes
 import importlib.resources
 import json
 import os
 import shlex
 import shutil
+import signal
+import subprocess
+import sys
 import sysconfig
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import FINAL
+
+PR_SET_PDEATHSIG = 1
+"""From linux/prctl.h."""
 
 
 def trainers_folder() -> Path:
@@ -47,6 +56,25 @@ def stock_command(entry: str, *arguments: str | os.PathLike[str]) -> list[str]:
     return [script, *(os.fspath(argument) for argument in arguments)]
 
 
+def run_command(command: Sequence[str], environment: Mapping[str, str], **how: Any) -> int:
+    """Run a command to its end and give its exit code; it ends when this process is killed.
+
+    Else the same command, called again, would be a second writer to its folder. Elsewhere than on Linux it may outlive
+    this process where that is killed by SIGKILL.
+
+    Args:
+        how: more for :func:`subprocess.run`.
+    """
+    if sys.platform == "linux":
+        how["preexec_fn"] = _die_with_parent
+    return subprocess.run(command, env=environment, check=False, **how).returncode
+
+
+def _die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends, however it ends."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def shell_line(command: Sequence[str]) -> str:
     """`command` as a user types it: the script by its name, arguments quoted where the shell needs it."""
     return shlex.join([Path(command[0]).name, *command[1:]])
@@ -57,21 +85,30 @@ def shell_exports(variables: Mapping[str, str | os.PathLike[str]]) -> list[str]:
     return [f"export {name}={shlex.quote(os.fspath(value))}" for name, value in variables.items()]
 
 
-def what_is_left(fold_folder: Path, start: Sequence[str] = ()) -> list[str] | None:
+def what_is_left(fold_folder: Path, start: Sequence[str] = (), probabilities_beside: str | None = None) -> list[str] | None:
     """What to append to ``nnUNetv2_train`` for a training of which something may be done already.
 
     Args:
         fold_folder: what the training writes to.
         start: what to append if nothing is done.
+        probabilities_beside: ending of the predictions beside which the final validation is to have put probabilities.
 
     Returns:
         ``start``, ``--c``, ``--val``, or None where nothing is left.
     """
-    if (fold_folder / "checkpoint_final.pth").is_file():
-        return None if _is_whole_json(fold_folder / "validation" / "summary.json") else ["--val"]
+    if (fold_folder / FINAL).is_file():
+        validation = fold_folder / "validation"
+        whole = _is_whole_json(validation / "summary.json") and _have_probabilities(validation, probabilities_beside)
+        return None if whole else ["--val"]
     if any((fold_folder / f"checkpoint_{kind}.pth").is_file() for kind in ("latest", "best")):
         return ["--c"]
     return list(start)
+
+
+def _have_probabilities(validation: Path, ending: str | None) -> bool:
+    """Whether each prediction has its probabilities beside it, where they are asked for."""
+    predictions = [] if ending is None else [path.name.removesuffix(ending) for path in validation.glob(f"*{ending}")]
+    return all((validation / f"{case}.npz").is_file() for case in predictions)
 
 
 def _is_whole_json(path: Path) -> bool:

@@ -6,11 +6,15 @@ import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nnunetv2_lwi.disk import read_json
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.folders import find_dataset, folder_if_set, folder_of, number_if_any, output_folder
+from nnunetv2_lwi.nnunet.inheritance import resolve
+
+if TYPE_CHECKING:
+    from nnunetv2_lwi.nnunet.split_file import Cases
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,17 @@ class Target:
 
     def __str__(self) -> str:
         return f"{self.dataset_name}, plans {self.plans_name}, configuration {self.configuration}, fold {self.fold}"
+
+    def cases(self) -> Cases | None:
+        """Of the fold; None where nnU-Net has yet to draw them, or the configuration is none.
+
+        Raises:
+            UserError: the split file is none.
+        """
+        from nnunetv2_lwi.nnunet.split_file import cases_of_fold
+
+        identifier = resolve(self.plans, self.configuration).get("data_identifier")
+        return None if identifier is None else cases_of_fold(self.plans_file.parent, identifier, self.fold)
 
     def output_folder(self, trainer: str) -> Path:
         """Where a trainer writes for this target."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.nnunet.inheritance import ancestry
 from nnunetv2_lwi.planning.settings import POSITIVE, TRUE_OR_FALSE, Rule, is_list_of, whole_number
 
 NAME = Rule("a name", lambda value: isinstance(value, str) and value != "")
@@ -52,6 +54,9 @@ DATASET_JSON = {"labels": BLOCK_WITH_ENTRIES, "file_ending": NAME}
 THINNEST_PATCH = 4
 """nnU-Net's blur mirrors an image at its borders, by up to three voxels; what is mirrored must be inside."""
 
+BLOCK_NAME = "lwi"
+"""Of the settings of a configuration."""
+
 PLAN_AGAIN = "Correct the plans file, or plan again"
 
 
@@ -80,6 +85,32 @@ def require_configuration(configuration: Mapping[str, Any], name: str) -> None:
     where = f"configuration {name} of the plans"
     require(CONFIGURATION, configuration, where, PLAN_AGAIN)
     require(ARCHITECTURE, configuration["architecture"], f"the architecture of {where}", PLAN_AGAIN)
+
+
+def misplaced_blocks(plans: Mapping[str, Any], name: str) -> list[str]:
+    """One text per block that looks as if it were meant as the ``lwi`` block of a configuration, and is not read.
+
+    Raises:
+        UserError: it stands where no configuration's block can be meant, or under a name that is nearly right.
+    """
+    inherited = list(ancestry(plans, name))
+    blocks = {f"configuration {one}": plans["configurations"][one] for one in inherited}
+    for where, block in {"the plans": plans, **blocks}.items():
+        wrong = [key for key in block if _is_nearly(key) and (key != BLOCK_NAME or where == "the plans")]
+        wrong += [f"architecture.{key}" for key in block.get("architecture") or () if _is_nearly(key)]
+        if wrong:
+            raise UserError(
+                f"{wrong[0]} in {where} is read by nobody: settings of step 1 and step 2 stand in {BLOCK_NAME} of the "
+                f"configuration that is trained, configurations.{name}.{BLOCK_NAME}. Move it there."
+            )
+    elsewhere = [other for other, block in plans["configurations"].items() if BLOCK_NAME in block and other not in inherited]
+    if elsewhere and not any(BLOCK_NAME in plans["configurations"][one] for one in inherited):
+        return [f"configuration {name} has no {BLOCK_NAME} block, and that of {shortened(elsewhere)} is not read for it."]
+    return []
+
+
+def _is_nearly(key: str) -> bool:
+    return bool(difflib.get_close_matches(key.strip("_- ").lower(), [BLOCK_NAME], cutoff=0.65))
 
 
 def require_dataset_json(dataset_json: Mapping[str, Any]) -> None:

@@ -15,28 +15,30 @@ from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, autocast, nn
 
-from nnunetv2_lwi.disk import WRITE_REFUSALS, writing_failed
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.disk import DISK_TROUBLE, ONLY_WRITING, missing_folders, telling_disk_trouble, writing_failed
+from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.parts import keys_handed_over
+from nnunetv2_lwi.handover.record import Record, record_of
 from nnunetv2_lwi.handover.suitability import require_fitting
 from nnunetv2_lwi.handover.transfer import plan_transfer
 from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
 from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.nnunet.private import times_changed
-from nnunetv2_lwi.nnunet.split_file import read_splits, require_cases
-from nnunetv2_lwi.planning.settings import TrainingSettings
+from nnunetv2_lwi.nnunet.split_file import SPLIT_FILE, Cases, read_splits, require_cases, unused_cases
+from nnunetv2_lwi.planning.settings import LWISettings, TrainingSettings
 from nnunetv2_lwi.training.devices import stay_on_own_cores
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
+from nnunetv2_lwi.training.loading.checked_voxels import CheckedDataset, VoxelChecks
 from nnunetv2_lwi.training.loading.device_loader import DeviceLoader, host_loader
 from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, on_device
-from nnunetv2_lwi.training.loading.finite_voxels import CheckedDataset, FiniteVoxels
 from nnunetv2_lwi.training.loading.workers import end_workers
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
 from nnunetv2_lwi.training.preconditions import require_trainable
 from nnunetv2_lwi.training.randomness import seed_all
-from nnunetv2_lwi.training.resumable import ResumableTrainer
+from nnunetv2_lwi.training.resumable import WANDB, ResumableTrainer
+from nnunetv2_lwi.training.step2_needs import highest_label
 
 
 class LWITrainer(ResumableTrainer):
@@ -48,6 +50,8 @@ class LWITrainer(ResumableTrainer):
 
     step: ClassVar[str]
     """Which training settings of the ``lwi`` block apply: ``init`` or ``seg``."""
+    reads_labels: ClassVar[bool]
+    configuration_manager: ConfigurationManager
 
     def __init__(
         self,
@@ -57,14 +61,19 @@ class LWITrainer(ResumableTrainer):
         dataset_json: dict[str, Any],
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
-        prepared = require_trainable(self.__class__.__name__, plans, configuration, fold, dataset_json, device)
+        with telling_disk_trouble():
+            prepared = require_trainable(self.__class__.__name__, plans, configuration, fold, dataset_json, device)
+            self.target, self.warnings = prepared.target, prepared.warnings
+            self.require_start(prepared.settings, device)
         self.lwi, self.digest = prepared.settings, prepared.digest
         self.decisions = [one for one in prepared.decisions if one.key.startswith("seg.") == (self.step == "seg")]
         if device.type == "cpu":
             stay_on_own_cores()
         self._require_network(prepared.configuration, prepared.channels)
 
+        made = missing_folders(prepared.output_folder / WANDB)
         super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[arg-type]
+        self.made_folders = made
         self.num_epochs = self.training_settings.epochs
         self.initial_lr = self.training_settings.lr
         self.weight_decay = self.training_settings.weight_decay
@@ -77,12 +86,20 @@ class LWITrainer(ResumableTrainer):
             self.get_training_transforms = self._kept_for_device(self.get_training_transforms)
         self.device_transforms: ComposeTransforms | None = None
         self.start = {}
+        self._split_was_told = self.fold == "all"
         self._built_versions: dict[str, int] = {}
         self._last_checkpoint_at = monotonic()
-        self.finite_voxels = FiniteVoxels([])
+        self.voxel_checks = VoxelChecks([])
         self.train_cases: list[str] = []
         self.val_cases: list[str] = []
         self.configure()
+
+    def require_start(self, settings: LWISettings, device: torch.device) -> None:
+        """What the step begins from is looked for before anything is written.
+
+        Raises:
+            UserError: it cannot begin.
+        """
 
     def configure(self) -> None:
         """What a step sets differently from nnU-Net, at the end of construction (whose arguments nnU-Net prescribes)."""
@@ -139,6 +156,8 @@ class LWITrainer(ResumableTrainer):
         self._built_versions = self._versions()
         for decision in self.decisions:
             self.print_to_log_file(f"Left open by the plan: {decision}.")
+        for warning in self.warnings:
+            self.print_to_log_file(f"WARNING: {warning}")
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint, with what was decided and why."""
@@ -186,18 +205,40 @@ class LWITrainer(ResumableTrainer):
         self.train_cases, self.val_cases = super().do_split()
         available = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
         require_cases(self.train_cases, self.val_cases, available, self.preprocessed_dataset_folder)
+        if not self._split_was_told:
+            self._tell_of_unused(available)
         return self.train_cases, self.val_cases
 
+    def _tell_of_unused(self, available: list[str]) -> None:
+        """Cases that came after the split was written: nnU-Net leaves them out and says nothing."""
+        self._split_was_told = True
+        unused = unused_cases(Path(self.preprocessed_dataset_folder_base), available)
+        if unused:
+            self.print_to_log_file(
+                f"WARNING: {len(unused)} preprocessed cases are in no fold of {SPLIT_FILE}, so that neither step uses them: "
+                f"{shortened(unused)}. Add them there, or remove the file and nnU-Net makes a new one."
+            )
+
+    def make_record(self, train_cases: list[str], val_cases: list[str]) -> Record:
+        """Of this plan and these cases, as they lie preprocessed."""
+        return record_of(
+            self.plans_manager.plans,
+            self.configuration_manager.configuration,
+            Cases(train_cases, val_cases),
+            self.dataset_json if self.reads_labels else None,
+        )
+
     def get_tr_and_val_datasets(self) -> tuple[CheckedDataset, CheckedDataset]:
-        """nnU-Net's, whose images are searched for NaN and infinity as the loaders' workers read them."""
+        """nnU-Net's, whose voxels are looked at as the loaders' workers read them: NaN, infinity, undeclared labels."""
         train, val = super().get_tr_and_val_datasets()
-        self.finite_voxels = FiniteVoxels({*train.identifiers, *val.identifiers})
-        return CheckedDataset(train, self.finite_voxels), CheckedDataset(val, self.finite_voxels)
+        highest = highest_label(self.label_manager) if self.reads_labels else None
+        self.voxel_checks = VoxelChecks({*train.identifiers, *val.identifiers}, highest)
+        return CheckedDataset(train, self.voxel_checks), CheckedDataset(val, self.voxel_checks)
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """nnU-Net's, which draw their first batches here."""
         self.dataloader_train, self.dataloader_val = super().get_dataloaders()
-        self.finite_voxels.require()
+        self.voxel_checks.require()
         if self.device_transforms is not None:
             self.dataloader_train = DeviceLoader(self.dataloader_train, self.device_transforms, self.device)
         return self.dataloader_train, self.dataloader_val
@@ -214,10 +255,13 @@ class LWITrainer(ResumableTrainer):
             self._end_workers()
             raise
         except OSError as error:
-            if error.errno not in WRITE_REFUSALS:
+            if error.errno not in DISK_TROUBLE:
                 raise
             self._end_workers()
-            raise writing_failed(error, error.filename or self.output_folder) from error
+            doing = "written" if error.errno in ONLY_WRITING else "read or written"
+            raise writing_failed(error, error.filename or self.output_folder, doing) from error
+        finally:
+            self.writer.release()
 
     def on_train_end(self) -> None:
         """nnU-Net's, which ends the workers of loaders that it knows."""

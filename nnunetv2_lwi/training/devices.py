@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 
 import torch
 
@@ -17,6 +18,36 @@ def require_device(device: torch.device) -> None:
         raise UserError("This machine has no CUDA device that torch can use: append -device cpu (or -device mps).")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UserError("This machine has no MPS device that torch can use: append -device cpu.")
+
+
+def require_compiler(device: torch.device) -> None:
+    """nnU-Net compiles the network on CUDA unless it is told not to, and torch needs a C compiler for that.
+
+    Raises:
+        UserError: there is none.
+    """
+    asked_for = os.environ.get("nnUNet_compile", "t").lower() in ("true", "1", "t")
+    if device.type != "cuda" or os.name == "nt" or not asked_for:
+        return
+    compilers = [name for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name]
+    if not any(map(shutil.which, compilers)):
+        raise UserError(
+            "nnU-Net compiles the network for CUDA, and this machine has no C compiler (cc, gcc or clang): install one, or "
+            "set nnUNet_compile=f."
+        )
+
+
+def require_gpus(device: str, number: int) -> None:
+    """Raises:
+    UserError: so many devices of that kind cannot train together here.
+    """
+    if number <= 1:
+        return
+    if device != "cuda":
+        raise UserError(f"-num_gpus {number} needs -device cuda, not {device}: leave -num_gpus out.")
+    there = torch.cuda.device_count()
+    if there < number:
+        raise UserError(f"-num_gpus {number}: torch can use {there} CUDA devices of this machine. Give no more than that.")
 
 
 def stay_on_own_cores() -> None:

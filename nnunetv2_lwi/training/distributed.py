@@ -12,6 +12,11 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 
+def is_first_rank() -> bool:
+    """Also where nothing is distributed."""
+    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
 def mean_over_steps(outputs: Sequence[dict[str, Tensor]]) -> dict[str, float]:
     """Average each scalar over an epoch's steps and, in a distributed training, over the ranks.
 

@@ -44,6 +44,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
     """
 
     step = "init"
+    reads_labels = False
     blocks: ClassVar = LWITrainer.blocks | {"order_heads": (), "random_state": ("transformation",)}
 
     def configure(self) -> None:
@@ -167,7 +168,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         Raises:
             UserError: a case has NaN or infinite voxels.
         """
-        self.finite_voxels.require()
+        self.voxel_checks.require()
         volume = batch["data"].to(self.device, non_blocking=True)
         return self.transformation(volume, self.generator, overwrite=True)
 
@@ -244,15 +245,16 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self.network.eval()
         _, val_cases = self.do_split()
         folder = Path(self.output_folder) / "validation"
-        summary = validate_cases(
-            self.evaluate,
-            lambda case: self.dataset_class(self.preprocessed_dataset_folder, [case]),
-            sorted(val_cases),
-            folder,
-            spacing=self.configuration_manager.spacing,
-            batch_size=self.batch_size,
-            chance=self.pretext_network.chance,
-        )
+        with self.writing():
+            summary = validate_cases(
+                self.evaluate,
+                lambda case: self.dataset_class(self.preprocessed_dataset_folder, [case]),
+                sorted(val_cases),
+                folder,
+                spacing=self.configuration_manager.spacing,
+                batch_size=self.batch_size,
+                chance=self.pretext_network.chance,
+            )
         if self.is_ddp:
             dist.barrier()
         for name, value in summary["mean"].items():
@@ -306,12 +308,11 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.generator.set_state(state["transformation"])
 
     def misfits(self, checkpoint: dict[str, Any]) -> list[str]:
-        """With the order heads, which depend on B and the levels that carry one, and step 1's settings."""
+        """With the order heads, which depend on B and the levels that carry one."""
         theirs, ours = checkpoint[LWI_KEY]["order_heads"], self.pretext_network.order_heads
         problems = [f"order_heads.{problem}" for problem in misfits(theirs, ours)] + super().misfits(checkpoint)
         changes = self.changes_since(checkpoint[LWI_KEY])
-        other_heads = [change for change in changes if change.startswith("lwi.order_heads")]
-        return other_heads or problems or changes
+        return [change for change in changes if change.startswith("lwi.order_heads")] or problems
 
     def _restore(self, checkpoint: dict[str, Any]) -> None:
         trained = {**checkpoint["network_weights"], **checkpoint[LWI_KEY].get("kept_back", {})}

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from nnunetv2.training.loss.deep_supervision import DeepSupervisionWrapper
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
@@ -18,12 +19,13 @@ from nnunetv2_lwi.handover.digest import changed_step2
 from nnunetv2_lwi.handover.initialization import initialize
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
 from nnunetv2_lwi.handover.transfer import Transfer, hand_over, overwrite, plan_transfer
-from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.names import FINAL, IN_ORDER_OF_RESUMING, STEP1_TRAINER
 from nnunetv2_lwi.networks.build import build_network, output_scales, supports_deep_supervision
 from nnunetv2_lwi.networks.dry_run import run_on_shapes
-from nnunetv2_lwi.nnunet.command_line import given_weights
-from nnunetv2_lwi.nnunet.folders import output_folder
+from nnunetv2_lwi.nnunet.command_line import begins_anew, given_weights
+from nnunetv2_lwi.nnunet.target import Target
 from nnunetv2_lwi.planning.recipes import way_back
+from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.distributed import sum_over_ranks, take_from_first_rank
 from nnunetv2_lwi.training.monitoring.outputs import (
@@ -35,14 +37,51 @@ from nnunetv2_lwi.training.monitoring.outputs import (
 )
 
 
+def finished_step1(target: Target, device: torch.device) -> Path:
+    """The checkpoint of the step 1 of the same data set, plans, configuration and fold.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = target.output_folder(STEP1_TRAINER)
+    final = folder / FINAL
+    if final.is_file():
+        return final
+    begun = any((folder / name).is_file() for name in IN_ORDER_OF_RESUMING)
+    more, state = (("--c",), "not finished") if begun else ((), "missing")
+    raise UserError(
+        f"Step 1 of this data set, plans, configuration and fold is {state} ({final}). Run "
+        f"{step1_command(target, device, *more)} first; or give -pretrained_weights CHECKPOINT; or set "
+        '"start": "random" in lwi.seg of the plan to train without step 1.'
+    )
+
+
+def step1_command(target: Target, device: torch.device, *more: str) -> str:
+    """The stock command that trains it."""
+    plans = () if target.plans_name == "nnUNetPlans" else ("-p", target.plans_name)
+    on = () if device.type == "cuda" else ("-device", device.type)
+    words = ("nnUNetv2_train", target.dataset_name, target.configuration, str(target.fold), "-tr", STEP1_TRAINER)
+    return " ".join((*words, *plans, *on, *more))
+
+
 class nnUNetTrainerLWISeg(LWITrainer):
     """Never starts from random weights by accident: see :meth:`on_train_start`."""
 
     step = "seg"
+    reads_labels = True
 
     def configure(self) -> None:
         """Deep supervision where the network has it."""
         self.enable_deep_supervision = supports_deep_supervision(self.configuration_manager)
+
+    def require_start(self, settings: LWISettings, device: torch.device) -> None:
+        """A step 1 that is to be handed over is looked for at once where nnU-Net's command starts a training anew.
+
+        Raises:
+            UserError: there is no finished one.
+        """
+        if begins_anew() and settings.seg.start == "step1":
+            finished_step1(self.target, device)
 
     def _planned_transfer(self, untrained: Iterable[str] = ()) -> Transfer:
         return plan_transfer(self.unwrapped_network, self.keys_handed_over(), untrained)
@@ -121,46 +160,22 @@ class nnUNetTrainerLWISeg(LWITrainer):
         return network
 
     def _judge(self, step1: Step1) -> Verdict:
-        return judge(step1, self.digest, *self.do_split(), self.plans_manager.dataset_name)
-
-    @property
-    def step1_folder(self) -> Path:
-        """Where the step 1 of the same data set, plans, configuration and fold writes."""
-        manager = self.plans_manager
-        return output_folder(STEP1_TRAINER, manager.dataset_name, manager.plans_name, self.configuration_name, self.fold)
+        return judge(step1, self.digest, self.record())
 
     def _start_from_step1(self) -> None:
-        step1 = read_step1(self._finished_step1())
+        step1 = read_step1(finished_step1(self.target, self.device))
         verdict = self._judge(step1)
         if verdict.refusals:
             raise UserError(
                 f"{step1.path} is stale, the plan changed since: {'; '.join(verdict.refusals)}. Undo the change"
                 f"{way_back(verdict.refusals)}, or move "
-                f"{step1.path.parent} away and run {self._step1_command()}."
+                f"{step1.path.parent} away and run {step1_command(self.target, self.device)}."
             )
         transfer = hand_over(step1, self.unwrapped_network, self.keys_handed_over())
         self.start = {"kind": "step1", "path": str(step1.path), "provenance": step1.provenance}
         self.print_to_log_file(f"Start: step 1 of {step1.origin} ({step1.path}). {transfer}")
         for warning in verdict.warnings:
             self.print_to_log_file(f"WARNING: {warning}.")
-
-    def _finished_step1(self) -> Path:
-        final = self.step1_folder / "checkpoint_final.pth"
-        if final.is_file():
-            return final
-        begun = any((self.step1_folder / f"checkpoint_{kind}.pth").is_file() for kind in ("latest", "best"))
-        state, command = ("not finished", self._step1_command("--c")) if begun else ("missing", self._step1_command())
-        raise UserError(
-            f"Step 1 of this data set, plans, configuration and fold is {state} ({final}). Run {command} first; or give "
-            '-pretrained_weights CHECKPOINT; or set "start": "random" in lwi.seg of the plan to train without step 1.'
-        )
-
-    def _step1_command(self, *more: str) -> str:
-        manager = self.plans_manager
-        plans = () if manager.plans_name == "nnUNetPlans" else ("-p", manager.plans_name)
-        device = () if self.device.type == "cuda" else ("-device", self.device.type)
-        words = ("nnUNetv2_train", manager.dataset_name, self.configuration_name, str(self.fold), "-tr", STEP1_TRAINER)
-        return " ".join((*words, *plans, *device, *more))
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint, with the settings of this step."""
@@ -199,7 +214,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
         Raises:
             UserError: a case has NaN or infinite voxels.
         """
-        self.finite_voxels.require()
+        self.voxel_checks.require()
         data = batch["data"].to(self.device, non_blocking=True)
         targets = batch["target"]
         if isinstance(targets, list):
@@ -214,7 +229,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's, on finite voxels; in the first epochs every output is counted."""
-        self.finite_voxels.require()
+        self.voxel_checks.require()
         figures: dict[str, Any]
         if not self.enable_deep_supervision or self.current_epoch >= EPOCHS_WATCHED:
             figures = super().validation_step(batch)
@@ -234,6 +249,29 @@ class nnUNetTrainerLWISeg(LWITrainer):
         if by_output:
             for line in describe_outputs([mean_dice(counts) for counts in sum_over_ranks(np.sum(by_output, axis=0))]):
                 self.print_to_log_file(line)
+
+    def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+        """nnU-Net's, without predictions for next stages of a cascade whose data are not there: it would wait for ever."""
+        manager = self.configuration_manager
+        there, missing = self._next_stages()
+        for name in missing:
+            self.print_to_log_file(
+                f"WARNING: no predictions for the next stage {name}, whose data are not preprocessed: run "
+                f"nnUNetv2_preprocess -d {self.plans_manager.dataset_name} -c {name}, then this command with --val."
+            )
+        self.configuration_manager = ConfigurationManager({**manager.configuration, "next_stage": there or None})
+        try:
+            with self.writing():
+                super().perform_actual_validation(save_probabilities)
+        finally:
+            self.configuration_manager = manager
+
+    def _next_stages(self) -> tuple[list[str], list[str]]:
+        """Names of those whose data are preprocessed, and of those whose are not."""
+        base, names = Path(self.preprocessed_dataset_folder_base), self.configuration_manager.next_stage_names or []
+        folders = {name: base / self.plans_manager.get_configuration(name).data_identifier for name in names}
+        there = [name for name, folder in folders.items() if folder.is_dir() and any(folder.iterdir())]
+        return there, [name for name in names if name not in there]
 
     def on_epoch_end(self) -> None:
         """nnU-Net's, with ``checkpoint_latest`` after ``checkpoint_best`` and when it is due, not every ``save_every``.

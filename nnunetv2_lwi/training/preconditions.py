@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import torch
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_lwi.disk import require_writable
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.digest import Digest, make_digest
+from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.nnunet.command_line import given_names
-from nnunetv2_lwi.nnunet.folders import folder_of, output_folder, require_preprocessed
+from nnunetv2_lwi.nnunet.folders import folder_of, require_preprocessed
 from nnunetv2_lwi.nnunet.split_file import require_fold
-from nnunetv2_lwi.nnunet.target import require_own_names
+from nnunetv2_lwi.nnunet.target import Target, require_own_names
 from nnunetv2_lwi.planning.configuration import count_channels, resolve_configuration
-from nnunetv2_lwi.planning.plan_rules import require_augmentable
+from nnunetv2_lwi.planning.intensities import warnings_of_intensities
+from nnunetv2_lwi.planning.plan_rules import misplaced_blocks, require_augmentable
 from nnunetv2_lwi.planning.recipes import Decision
 from nnunetv2_lwi.planning.settings import LWISettings, decisions
-from nnunetv2_lwi.training.devices import require_device
+from nnunetv2_lwi.training.devices import require_compiler, require_device
+from nnunetv2_lwi.training.distributed import is_first_rank
+from nnunetv2_lwi.training.one_writer import require_no_writer
+from nnunetv2_lwi.training.step2_needs import problems_of_step2, require_step2
 
 
 @dataclass(frozen=True)
@@ -32,6 +41,10 @@ class Prepared:
     channels: int
     """C, of the image."""
     digest: Digest
+    target: Target
+    output_folder: Path
+    warnings: list[str]
+    """What does not stop the training, each as a sentence with its remedy."""
 
 
 def require_trainable(
@@ -47,6 +60,8 @@ def require_trainable(
         UserError: the plan, the configuration, the device or the data do not allow the training.
     """
     require_device(device)
+    require_compiler(device)
+    _require_loggers()
     names = given_names()
     if names is not None:
         require_own_names(plans, names.dataset, names.plans)
@@ -55,8 +70,27 @@ def require_trainable(
     require_augmentable(configuration.patch_size)
     dataset, plans_name = plans["dataset_name"], plans["plans_name"]
     require_preprocessed(dataset, configuration.data_identifier, plans_name, name)
-    require_fold(folder_of("nnUNet_preprocessed") / dataset, configuration.data_identifier, fold)
-    require_writable(output_folder(trainer, dataset, plans_name, name, fold))
+    folder = folder_of("nnUNet_preprocessed") / dataset
+    require_fold(folder, configuration.data_identifier, fold)
+    target = Target(dataset, plans_name, name, fold, plans, dataset_json, folder / f"{plans_name}.json")
+    output = target.output_folder(trainer)
+    require_writable(output)
+    if is_first_rank():
+        require_no_writer(output)
     channels = count_channels(plans, configuration, dataset_json)
     digest = make_digest(configuration.configuration, channels, settings)
-    return Prepared(configuration, settings, decisions(configuration.configuration), channels, digest)
+    warnings = warnings_of_intensities(plans, configuration.configuration) + misplaced_blocks(plans, name)
+    if trainer == STEP1_TRAINER:
+        warnings += [f"step 2 would be refused: {problem}" for problem in problems_of_step2(target)]
+    else:
+        require_step2(target)
+    decided = decisions(configuration.configuration)
+    return Prepared(configuration, settings, decided, channels, digest, target, output, warnings)
+
+
+def _require_loggers() -> None:
+    """Raises:
+    UserError: Weights & Biases is asked for and not there.
+    """
+    if os.environ.get("nnUNet_wandb_enabled", "0").lower() in ("1", "true", "t") and find_spec("wandb") is None:
+        raise UserError("nnUNet_wandb_enabled is set, but wandb is not installed: pip install wandb, or unset the variable.")

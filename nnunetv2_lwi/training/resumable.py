@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
@@ -22,10 +26,12 @@ from nnunetv2_lwi.handover.checkpoint import (
     write_checkpoint,
 )
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
+from nnunetv2_lwi.handover.record import Record, differences
 from nnunetv2_lwi.handover.transfer import misfits
-from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.names import FINAL, STEP1_TRAINER
 from nnunetv2_lwi.nnunet.private import without_compilation
 from nnunetv2_lwi.planning.recipes import way_back
+from nnunetv2_lwi.training.one_writer import LOCK, OneWriter
 from nnunetv2_lwi.training.optimization import optimizer_of
 from nnunetv2_lwi.training.randomness import get_random_state, seed_all, set_random_state
 
@@ -34,8 +40,8 @@ KEYS_OF_A_CHECKPOINT = {
     "inference_allowed_mirroring_axes",
 }  # fmt: skip
 
-FINAL = "checkpoint_final.pth"
-"""Of a finished training."""
+WANDB = "wandb"
+"""The folder that Weights & Biases makes in the output folder."""
 
 SECONDS_BETWEEN_CHECKPOINTS = 600.0
 """``checkpoint_latest`` is written every epoch or this often, whichever is rarer."""
@@ -48,9 +54,13 @@ class ResumableTrainer(nnUNetTrainer):
     """What is ours in a checkpoint that a training can go on from, and what must stand in it."""
     digest: Digest
     seed: int | None
+    made_folders: Sequence[Path] = ()
+    """Of the output folder and those above it what this run made, the innermost first."""
     start: dict[str, Any]
     """What the training started from."""
     resumed_from: str | None = None
+    _record: Record | None = None
+    _writer: OneWriter | None = None
     _resume_random_state: dict[str, Any] | None = None
     _last_checkpoint_at: float
 
@@ -65,9 +75,8 @@ class ResumableTrainer(nnUNetTrainer):
         Raises:
             UserError: data or split cannot be used; nothing is left behind.
         """
-        if self.local_rank == 0:
-            remove_partial(self.output_folder, "checkpoint_*.pth")
         try:
+            self._be_the_only_writer()
             super().on_train_start()
         except UserError:
             self.discard_output()
@@ -76,6 +85,41 @@ class ResumableTrainer(nnUNetTrainer):
             self.restore_random_state(self._resume_random_state)
             self._resume_random_state = None
         self._last_checkpoint_at = monotonic()
+
+    def _be_the_only_writer(self) -> None:
+        if self.local_rank != 0:
+            return
+        if not self.writer.acquire():
+            self.print_to_log_file("This file system has no locks: take care that no other job trains in this folder.")
+        remove_partial(self.output_folder, "checkpoint_*.pth")
+
+    @property
+    def writer(self) -> OneWriter:
+        """The right to write to the output folder."""
+        if self._writer is None:
+            self._writer = OneWriter(Path(self.output_folder))
+        return self._writer
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """The right to write for a while, also beside the training that has it.
+
+        Raises:
+            UserError: another process has it.
+        """
+        if self.local_rank != 0:
+            yield
+            return
+        self.writer.acquire()
+        try:
+            yield
+        finally:
+            self.writer.release()
+
+    def on_train_end(self) -> None:
+        """nnU-Net's; then others may write to the folder."""
+        super().on_train_end()
+        self.writer.release()
 
     def save_latest_if_due(self) -> None:
         """Write ``checkpoint_latest`` if it is time; the last thing of an epoch, after ``current_epoch`` went on.
@@ -120,7 +164,7 @@ class ResumableTrainer(nnUNetTrainer):
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint."""
-        return {"format": FORMAT, "digest": self.digest, "start": self.start}
+        return {"format": FORMAT, "digest": self.digest, "start": self.start, "run": self.record()}
 
     def random_state(self) -> dict[str, Any]:
         """Every generator that the training draws from."""
@@ -146,12 +190,20 @@ class ResumableTrainer(nnUNetTrainer):
             raise
         self._restore(checkpoint)
         self.resumed_from = name
-        for difference in self.changes_since(checkpoint[LWI_KEY]):
-            self.print_to_log_file(f"WARNING: the plan changed since {name} was written: {difference}")
 
     def changes_since(self, state: dict[str, Any]) -> list[str]:
         """One text per setting in which this training differs from what stands in a checkpoint of its own."""
         return differing_keys(state["digest"], self.digest)
+
+    def record(self) -> Record:
+        """Which run this is: read once, for the data do not change while it lasts."""
+        if self._record is None:
+            self._record = self.make_record(*self.do_split())
+        return self._record
+
+    @abstractmethod
+    def make_record(self, train_cases: list[str], val_cases: list[str]) -> Record:
+        """The same, of these cases."""
 
     def _readable(self, given: str | os.PathLike[str] | dict[str, Any]) -> tuple[str, dict[str, Any]]:
         """Name and content of a checkpoint that this training can go on from."""
@@ -162,12 +214,16 @@ class ResumableTrainer(nnUNetTrainer):
         self._require_own(name, checkpoint)
         if not self.was_initialized:
             self.initialize()
-        problems = self.misfits(checkpoint)
-        if problems:
-            raise UserError(
-                f"{name} does not fit the network and settings of this plan: {shortened(problems)}. Undo the change"
-                f"{way_back(problems)}, or move {self.output_folder} away and begin anew."
-            )
+        state = checkpoint[LWI_KEY]
+        for what, problems in (
+            ("does not fit the network and settings of this plan", self.misfits(checkpoint) or self.changes_since(state)),
+            ("is of another run than this", differences(state.get("run"), self.record())),
+        ):
+            if problems:
+                raise UserError(
+                    f"{name} {what}: {shortened(problems)}. Undo the change{way_back(problems)}, or move "
+                    f"{self.output_folder} away and begin anew."
+                )
         return name, checkpoint
 
     def _require_own(self, name: str, checkpoint: dict[str, Any]) -> None:
@@ -203,12 +259,16 @@ class ResumableTrainer(nnUNetTrainer):
         self._resume_random_state = checkpoint[LWI_KEY]["random_state"]
 
     def discard_output(self) -> None:
-        """Remove this run's log, and its folders if nothing else is in them: a refused run leaves no trace."""
+        """Remove this run's log, and the folders that it made if nothing else is in them: a refused run leaves no trace."""
         if self.local_rank != 0:
             return
         Path(self.log_file).unlink(missing_ok=True)
-        folder = Path(self.output_folder)
-        for empty in (folder, folder.parent, folder.parent.parent):
-            if any(empty.iterdir()):
+        self.writer.release()
+        for made in self.made_folders:
+            if made.name == WANDB:
+                shutil.rmtree(made, ignore_errors=True)
+                continue
+            (made / LOCK).unlink(missing_ok=True)
+            if any(made.iterdir()):
                 break
-            empty.rmdir()
+            made.rmdir()

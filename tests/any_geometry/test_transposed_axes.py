@@ -41,7 +41,6 @@ def preprocess_images(dataset: TinyDataset, folder: Path) -> Path:
     """Replace the cases by images that nnU-Net's own preprocessor read; returns the last one."""
     preprocessed = dataset.preprocessed / NAME
     labels = preprocessed / "gt_segmentations"
-    labels.mkdir()
     manager = PlansManager(dataset.plans)
     cases = preprocessed / "nnUNetPlans_3d_fullres"
     for path in cases.iterdir():

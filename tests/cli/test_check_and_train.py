@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 from copy import deepcopy
 from pathlib import Path
 
+import numpy as np
 import pytest
 from batchgenerators.utilities.file_and_folder_operations import save_json
 
@@ -16,7 +16,8 @@ from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from tests.tiny_dataset import NAME
+from tests.nnunet.test_contents import rewrite
+from tests.tiny_dataset import NAME, Options, make_case
 
 
 @pytest.fixture
@@ -68,11 +69,11 @@ def commands(monkeypatch) -> list[list[str]]:
     """Records nnU-Net's commands in place of running them."""
     run: list[list[str]] = []
 
-    def record(command, **_):
+    def record(command, *_):
         run.append([Path(command[0]).name, *command[1:]])
-        return subprocess.CompletedProcess(command, 0)
+        return 0
 
-    monkeypatch.setattr(train_module.subprocess, "run", record)
+    monkeypatch.setattr(train_module, "run_command", record)
     return run
 
 
@@ -177,6 +178,56 @@ def test_train_needs_no_step_1_where_the_plan_starts_random(dataset, commands, c
 
 
 def test_train_stops_where_nnunet_failed(dataset, monkeypatch):
-    monkeypatch.setattr(train_module.subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 3))
+    monkeypatch.setattr(train_module, "run_command", lambda *_: 3)
     with pytest.raises(UserError, match="nnUNetTrainerLWIInit ended with exit code 3"):
         train()
+
+
+def test_train_goes_on_with_a_step_2_where_its_step_1_is_not(step1, step2, commands, capsys):
+    """A step 2 that was moved to another machine: what it started from is in it."""
+    shutil.rmtree(step1.parent)
+    train()
+    assert commands == [] and "No step 1 here: step 2 has begun from one" in capsys.readouterr().out
+    step2.rename(step2.parent / "checkpoint_latest.pth")
+    train()
+    assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--c"]]
+
+
+def test_train_writes_probabilities_that_a_finished_fold_lacks(step1, step2, commands):
+    validation = step2.parent / "validation"
+    for case in ("a", "b"):
+        (validation / f"{case}.nii.gz").touch()
+    (validation / "a.npz").touch()
+    train()
+    assert commands == []
+    train("--npz")
+    assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--npz", "--val"]]
+    (validation / "b.npz").touch()
+    commands.clear()
+    train("--npz")
+    assert commands == []
+
+
+def test_train_takes_no_step_2_of_other_cases_or_labels_for_the_one_asked_for(dataset, step1, step2, commands):
+    split = dataset.preprocessed / NAME / "splits_final.json"
+    before = split.read_text()
+    (first, *others) = json.loads(before)
+    moved = {"train": [*first["train"][1:], *first["val"]], "val": first["train"][:1]}
+    split.write_text(json.dumps([moved, *others]))
+    with pytest.raises(UserError, match=r"was trained otherwise than now asked for: 1 training cases are new: case_\d"):
+        train()
+    split.write_text(before)
+    cases = dataset.preprocessed / NAME / "nnUNetPlans_3d_fullres"
+    image, segmentation = make_case(0, Options())
+    rewrite(cases, "case_0", image, np.where(segmentation > 0, 3 - segmentation, segmentation))
+    with pytest.raises(UserError, match="the preprocessed images or labels of 1 cases are others than then: case_0"):
+        train()
+    assert commands == []
+
+
+@pytest.mark.parametrize("more", [("-num_gpus", "2"), ("-num_gpus", "2", "-device", "cuda")])
+def test_train_tells_before_anything_that_there_are_not_so_many_gpus(dataset, commands, monkeypatch, more):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    with pytest.raises(UserError, match="-num_gpus 2"):
+        train(*more)
+    assert commands == [] and not list(dataset.results.iterdir())

@@ -23,10 +23,6 @@ from tests.tiny_dataset import NAME
 
 @pytest.fixture
 def output(dataset, tmp_path) -> Path:
-    labels = dataset.preprocessed / NAME / "gt_segmentations"
-    labels.mkdir()
-    for number in range(5):
-        (labels / f"case_{number}{dataset.dataset_json['file_ending']}").touch()
     return tmp_path / "comparison"
 
 

@@ -22,7 +22,6 @@ EPOCHS = 25
 @pytest.fixture
 def source(dataset: TinyDataset) -> Source:
     """The tiny data set, without raw images."""
-    (dataset.preprocessed / NAME / "gt_segmentations").mkdir()
     return Source(dataset.preprocessed / NAME, None, dataset.plans, dataset.dataset_json)
 
 

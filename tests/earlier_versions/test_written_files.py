@@ -127,7 +127,7 @@ def test_where_the_plan_says_nothing_they_are_refused_by_name_with_the_way_back(
     with pytest.raises(UserError, match=rf"does not fit .*lwi\.order_heads.*{back}"):
         dataset.trainer(nnUNetTrainerLWIInit).load_checkpoint(str(path))
     step2, _ = place(dataset, "step2", version)
-    changes = changes_since(read_step2(step2), dataset.plans, "3d_fullres", dataset.dataset_json)
+    changes = changes_since(read_step2(step2), dataset.plans, "3d_fullres", dataset.dataset_json, None)
     assert "lwi.seg.hand_over: 'network', here 'encoder'" in changes
     plans = with_the_papers_recipe(dataset).plans
-    assert changes_since(read_step2(step2), plans, "3d_fullres", dataset.dataset_json) == []
+    assert changes_since(read_step2(step2), plans, "3d_fullres", dataset.dataset_json, None) == []

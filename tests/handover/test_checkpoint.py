@@ -90,15 +90,30 @@ def test_plain_keeps_tensors_and_nesting():
     assert made == {1: [2, (True, tensor)], "array": [0, 1]} and type(made[1][0]) is int
 
 
-def test_a_checkpoint_that_may_not_be_read_is_not_called_broken(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (PermissionError(13, "Permission denied"), "Permission denied"),
+        (OSError(116, "Stale file handle"), "Stale file handle"),
+        (MemoryError(), "memory does not suffice"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            "memory does not suffice",
+        ),
+    ],
+    ids=["rights", "network", "memory", "torch's memory"],
+)
+def test_a_checkpoint_that_cannot_be_read_here_is_not_called_broken(tmp_path, monkeypatch, error, told):
     path = tmp_path / "checkpoint.pth"
     write_checkpoint(WEIGHTS, path)
 
     def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
+        raise error
 
     monkeypatch.setattr(torch, "load", refuse)
-    with pytest.raises(UserError, match=", for you are not allowed to read it\\. "):
+    with pytest.raises(
+        UserError, match=rf"checkpoint\.pth could not be read: {told}\. It may be whole: mend that and try again\.$"
+    ):
         read_checkpoint(path)
 
 

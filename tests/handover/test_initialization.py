@@ -27,3 +27,14 @@ def test_norms_and_the_network_s_own_stay():
     assert torch.equal(network[0].weight, before)
     initialize(network, "xavier_uniform")
     assert not torch.equal(network[0].weight, before) and (network[1].weight == 3).all()
+
+
+@pytest.mark.parametrize("scheme", ["network", *SCHEMES])
+def test_what_is_drawn_next_does_not_depend_on_the_scheme(scheme):
+    """Trainings of one seed see the same batches, whatever they start from."""
+    layer = nn.Linear(8, 8)
+    torch.manual_seed(1)
+    expected = torch.rand(3)
+    torch.manual_seed(1)
+    initialize(layer, scheme)
+    assert torch.equal(torch.rand(3), expected)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +13,7 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import FORMAT, READABLE
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.nnunet.contents import Content
 
 PROVENANCE = {"dataset_name": "D", "plans_name": "P", "configuration": "c", "fold": 0, "cases": ["a"], "versions": {}}
 
@@ -77,13 +79,59 @@ def test_another_format_is_refused(tmp_path):
 
 def test_a_step_1_is_judged_by_digest_and_cases(tmp_path):
     step1 = Step1(tmp_path, {}, {"seed": 1}, PROVENANCE | {"cases": ["a", "b"]}, [])
-    verdict = judge(step1, {"seed": 2}, ["c"], ["a", "b"], "D")
+    verdict = judge(step1, {"seed": 2}, here(["c"], ["a", "b"]))
     assert verdict.refusals == ["seed: 1, here 2"]
     assert verdict.warnings == ["step 1 saw the images (not the labels) of 2 of this fold's validation cases: a, b"]
     with pytest.raises(UserError) as error:
         Verdict(["x", "y"]).raise_if_refused(step1)
     assert error.value.reason == f"{tmp_path} cannot start this training: x; y."
     Verdict([], ["warned"]).raise_if_refused(step1)
+
+
+def here(train: list[str], val: list[str], dataset: str = "D", contents: dict[str, Content] | None = None, **plan: Any):
+    """A training's record."""
+    plain = {case: content.plain() for case, content in (contents or {}).items()}
+    return {"dataset": dataset, "train": train, "val": val, "plan": plan, "contents": plain}
+
+
+def image(seed: int, scale: float = 1.0, shift: float = 0.0) -> Content:
+    voxels = np.random.default_rng(seed).standard_normal(27) * scale + shift
+    return Content([1, 8, 8, 8], voxels.tolist(), "labels")
+
+
+def step1_of(contents: dict[str, Content], **plan: Any) -> Step1:
+    record = here(list(contents), [], contents=contents, **plan)
+    return Step1(Path("a"), {}, {}, PROVENANCE | {"cases": list(contents)}, [], record=record)
+
+
+def test_images_that_were_seen_are_told_by_what_they_show_in_another_data_set():
+    """One set of images with two sets of labels; renamed, and normalised by the other data set's intensities."""
+    step1 = step1_of({"a": image(1), "b": image(2)})
+    other = {"x": image(2, scale=3, shift=7), "a": image(3)}
+    (told,) = judge(step1, {}, here([], ["a", "x"], "Other", other)).warnings
+    assert told == "step 1 saw the images (not the labels) of 1 of this fold's validation cases: x (b of D)"
+    assert judge(step1, {}, here(["x"], ["a"], "Other", other)).warnings == []
+
+
+def test_of_an_earlier_version_s_step_1_only_names_can_be_compared_with_another_data_set():
+    step1 = Step1(Path("a"), {}, {}, PROVENANCE | {"cases": ["a", "b"]}, [])
+    (told,) = judge(step1, {}, here([], ["a", "c"], "Other")).warnings
+    assert told.endswith("1 of this fold's validation cases: a (if a of D is the same)")
+
+
+def test_a_step_1_on_images_normalised_in_another_way_is_refused():
+    schemes = {"normalization_schemes": ["ZScoreNormalization"], "use_mask_for_norm": [False]}
+    step1 = step1_of({}, **schemes, batch_size=2)
+    assert judge(step1, {}, here([], [], **schemes, batch_size=4)).refusals == []
+    refusals = judge(step1, {}, here([], [], **schemes | {"use_mask_for_norm": [True]})).refusals
+    assert refusals == ["use_mask_for_norm: [False], here [True]"]
+
+
+def test_images_that_were_preprocessed_again_since_are_told():
+    step1 = step1_of({"a": image(1), "b": image(2)})
+    assert judge(step1, {}, here(["a", "b"], [], contents={"a": image(1), "b": image(2)})).warnings == []
+    (told,) = judge(step1, {}, here(["a", "b"], [], contents={"a": image(1), "b": image(2, scale=2)})).warnings
+    assert told == "the preprocessed images of 1 cases are others than those that step 1 saw: b"
 
 
 def test_what_a_step_1_kept_back_is_what_it_trained(tmp_path):

@@ -16,6 +16,7 @@ from nnunetv2_lwi.handover.digest import make_digest
 from nnunetv2_lwi.handover.suitability import changes_since, check_step1, check_weights, read_step2, require_fitting
 from nnunetv2_lwi.method.pretext_network import build_pretext_network
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.nnunet.split_file import Cases
 from nnunetv2_lwi.planning.settings import LWISettings
 from tests.networks_for_tests import build_unet
 from tests.tiny_dataset import NAME, STRIDES, make_plans
@@ -25,7 +26,8 @@ Plans = dict[str, Any]
 
 
 @pytest.fixture
-def plans() -> Plans:
+def plans(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plans:
+    monkeypatch.setenv("nnUNet_preprocessed", str(tmp_path))
     return make_plans()
 
 
@@ -51,17 +53,16 @@ def write_step1(path: Path, plans: Plans, **more: Any) -> Path:
 
 def test_a_step_1_of_the_same_plan_fits(tmp_path, plans):
     path = write_step1(tmp_path / "a.pth", plans)
-    step1, verdict, transfer = check_step1(path, plans, "3d_fullres", DATASET_JSON, ["a"], ["b"])
+    step1, verdict, transfer = check_step1(path, plans, "3d_fullres", DATASET_JSON, Cases(["a"], ["b"]))
     assert step1.path == path and verdict.refusals == [] and verdict.warnings == []
     assert transfer is not None and all("encoder." in key for key in transfer.taken) and transfer.untrained == []
     assert len(transfer.taken) + len(transfer.left) + len(transfer.unwanted) == len(step1.weights)
-    whole = check_step1(path, changed(plans, seg={"hand_over": "network"}), "3d_fullres", DATASET_JSON, [], [])[2]
+    whole = check_step1(path, changed(plans, seg={"hand_over": "network"}), "3d_fullres", DATASET_JSON, None)[2]
     assert whole is not None and whole.unwanted == []
-    assert check_step1(path, plans, "3d_fullres", DATASET_JSON, ["c"], ["a"])[1].warnings
-    assert (
-        check_step1(path, plans | {"dataset_name": "Dataset998_B"}, "3d_fullres", DATASET_JSON, ["c"], ["a"])[1].warnings
-        == []
-    )
+    assert check_step1(path, plans, "3d_fullres", DATASET_JSON, Cases(["c"], ["a"]))[1].warnings
+    elsewhere = plans | {"dataset_name": "Dataset998_B"}
+    (told,) = check_step1(path, elsewhere, "3d_fullres", DATASET_JSON, Cases(["c"], ["a"]))[1].warnings
+    assert f"a (if a of {NAME} is the same)" in told
 
 
 def order_weight(plans: Plans) -> float:
@@ -71,14 +72,14 @@ def order_weight(plans: Plans) -> float:
 
 def test_a_step_1_of_other_settings_does_not(tmp_path, plans):
     path = write_step1(tmp_path / "a.pth", plans)
-    _, verdict, transfer = check_step1(path, changed(plans, order_weight=0.5), "3d_fullres", DATASET_JSON, [], [])
+    _, verdict, transfer = check_step1(path, changed(plans, order_weight=0.5), "3d_fullres", DATASET_JSON, None)
     assert verdict.refusals == [f"lwi.order_weight: {order_weight(plans)}, here 0.5"] and transfer is None
 
 
 def test_a_step_1_whose_weights_are_not_what_it_says_does_not(tmp_path, plans):
     weights = build_unet(STRIDES, features=6).state_dict()
     path = write_step1(tmp_path / "a.pth", plans, network_weights=weights)
-    _, verdict, transfer = check_step1(path, plans, "3d_fullres", DATASET_JSON, [], [])
+    _, verdict, transfer = check_step1(path, plans, "3d_fullres", DATASET_JSON, None)
     assert "encoder.stages.0.0.convs.0.conv.weight has shape [6, 1, 3, 3, 3], here [4, 1, 3, 3, 3]" in verdict.refusals
     assert transfer is None
 
@@ -105,9 +106,9 @@ def write_step2(path: Path, plans: Plans, **changes: Any) -> Path:
 
 def test_a_step_2_says_what_it_was_trained_with(tmp_path, plans):
     state = read_step2(write_step2(tmp_path / "a.pth", plans))
-    assert changes_since(state, plans, "3d_fullres", DATASET_JSON) == []
+    assert changes_since(state, plans, "3d_fullres", DATASET_JSON, None) == []
     other = changed(plans, order_weight=0.5, seg={"epochs": 7, "lr": 1e-2})
-    assert changes_since(state, other, "3d_fullres", DATASET_JSON) == [
+    assert changes_since(state, other, "3d_fullres", DATASET_JSON, None) == [
         f"lwi.order_weight: {order_weight(plans)}, here 0.5",
         "lwi.seg.epochs: 2, here 7",
     ]

@@ -45,13 +45,17 @@ def test_a_network_that_does_not_fit_is_left_as_it_was():
     assert len(misfits({}, target, with_output_layers=True)) > len(misfits({}, target))
 
 
-def test_cases_are_compared_within_one_data_set_only():
+def test_cases_are_compared_by_name_within_one_data_set():
     step1 = make_step1(build_unet(STRIDES))
     digest = {"lwi": {"seed": 1}}
-    assert judge(step1, digest, ["a"], ["b"], "Dataset001_A").warnings
-    assert not judge(step1, digest, ["a"], ["c"], "Dataset001_A").warnings
-    assert not judge(step1, digest, ["a", "b"], ["a", "b"], "Dataset001_A").warnings, "fold all validates what it trains on"
-    assert not judge(step1, digest, [], ["a"], "Dataset002_B").warnings
+
+    def warnings(train, val, dataset="Dataset001_A"):
+        return judge(step1, digest, {"dataset": dataset, "train": train, "val": val, "plan": {}, "contents": {}}).warnings
+
+    assert warnings(["a"], ["b"])
+    assert not warnings(["a"], ["c"])
+    assert not warnings(["a", "b"], ["a", "b"]), "fold all validates what it trains on"
+    assert "if a of Dataset001_A is the same" in warnings([], ["a"], "Dataset002_B")[0]
 
 
 def test_digests_differ_by_what_the_weights_depend_on():

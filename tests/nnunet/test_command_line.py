@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from nnunetv2.run import run_training
 
-from nnunetv2_lwi.nnunet.command_line import OTHERS_WITH_VALUE, given_names, given_weights
+from nnunetv2_lwi.nnunet.command_line import OTHERS_WITH_VALUE, begins_anew, given_names, given_weights
 
 WORDS = ["4", "3d_fullres", "0", "-tr", "T", "-p", "Mine", "--npz", "-device", "cpu"]
 GIVEN = ["-pretrained_weights", "a.pth"]
@@ -62,3 +62,14 @@ def test_nnunets_command_names_the_option_so(monkeypatch):
     assert "-pretrained_weights" in options
     assert sorted(option for option in options if option.startswith("-p") and not option.startswith("-pretrained")) == ["-p"]
     assert "pretrained_weights" in inspect.getsource(run_training.run_training)
+
+
+@pytest.mark.parametrize(
+    ("more", "anew"),
+    [([], True), (["--npz"], True), (["--c"], False), (["--val"], False), (["--val", "--val_best"], False), (GIVEN, False)],
+)
+def test_whether_a_training_begins_anew(monkeypatch, more, anew):
+    monkeypatch.setattr(sys, "argv", [SCRIPTS[0], *WORDS, *more])
+    assert begins_anew() == anew
+    monkeypatch.setattr(sys, "argv", ["/venv/bin/pytest", *WORDS, *more])
+    assert not begins_anew()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import json
 from pathlib import Path
 
 import pytest
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
-from nnunetv2_lwi.training import resumable
+from nnunetv2_lwi.training import preconditions, resumable
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+from tests.tiny_dataset import NAME
 
 TRAINERS = pytest.mark.parametrize("cls", [nnUNetTrainerLWIInit, nnUNetTrainerLWISeg])
 RANDOM_START = {"epochs": 2, "start": "random"}
@@ -64,9 +66,14 @@ def test_what_a_kill_left_is_removed_when_training_starts(dataset):
             "fold_0 could not be written: No space left on device",
         ),
         (OSError(errno.EDQUOT, "Quota used up", "/nowhere/x.png"), UserError, "/nowhere/x.png could not be written: Quota"),
-        (PermissionError(errno.EACCES, "Permission denied"), PermissionError, "Permission denied"),
+        (
+            PermissionError(errno.EACCES, "Permission denied"),
+            UserError,
+            "fold_0 could not be read or written: Permission denied",
+        ),
+        (FileNotFoundError(errno.ENOENT, "No such file"), FileNotFoundError, "No such file"),
     ],
-    ids=["full", "quota", "reading"],
+    ids=["full", "quota", "rights", "mistake of a program"],
 )
 def test_a_full_disk_is_told_wherever_training_meets_it(dataset, monkeypatch, error, raised, words):
     trainer = dataset.trainer(nnUNetTrainerLWISeg, seg=RANDOM_START)
@@ -85,3 +92,53 @@ def test_a_file_where_results_belong_is_told_before_any_work(dataset, cls):
     dataset.results.touch()
     with pytest.raises(UserError, match=f"Nothing can be written to {dataset.output_folder(cls.__name__)}"):
         dataset.trainer(cls)
+
+
+@TRAINERS
+@pytest.mark.parametrize("linked", ["data set", "fold", None])
+def test_a_refused_run_removes_what_it_made_and_no_folder_or_link_of_others(dataset, tmp_path, cls, linked):
+    fold = dataset.output_folder(cls.__name__)
+    link = {"data set": fold.parents[1], "fold": fold, None: fold.parents[1]}[linked]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    if linked is None:
+        link.mkdir()
+    else:
+        (tmp_path / "large_disk").mkdir()
+        link.symlink_to(tmp_path / "large_disk")
+    trainer = dataset.trainer(cls)
+    assert fold.is_dir()
+    trainer.discard_output()
+    assert link.is_dir() and link.is_symlink() == (linked is not None) and not list(link.iterdir())
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+def test_weights_and_biases_of_a_refused_run_go_too(dataset, there_before):
+    fold = dataset.output_folder("nnUNetTrainerLWISeg")
+    if there_before:
+        (fold / "wandb").mkdir(parents=True)
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg=RANDOM_START)
+    (fold / "wandb" / "latest-run").mkdir(parents=True)
+    trainer.discard_output()
+    assert (fold / "wandb" / "latest-run").exists() == there_before
+    assert bool(list(dataset.results.iterdir())) == there_before
+
+
+@TRAINERS
+def test_a_run_of_other_cases_does_not_go_on(dataset, cls):
+    """nnU-Net's random split, then the published one: what is validated now was trained on."""
+    split, cases = dataset.preprocessed / NAME / "splits_final.json", [f"case_{number}" for number in range(5)]
+    split.write_text(json.dumps([{"train": cases[:4], "val": cases[4:]}]))
+    dataset.trainer(cls, seg=RANDOM_START).run_training()
+    final = str(dataset.output_folder(cls.__name__) / "checkpoint_final.pth")
+    dataset.trainer(cls, seg=RANDOM_START).load_checkpoint(final)
+    split.write_text(json.dumps([{"train": cases[1:], "val": cases[:1]}]))
+    with pytest.raises(UserError, match="is of another run than this: 1 training cases are new: case_4"):
+        dataset.trainer(cls, seg=RANDOM_START).load_checkpoint(final)
+
+
+def test_a_package_that_a_logger_needs_is_looked_for_first(dataset, monkeypatch):
+    monkeypatch.setenv("nnUNet_wandb_enabled", "1")
+    monkeypatch.setattr(preconditions, "find_spec", lambda _: None)
+    with pytest.raises(UserError, match="wandb is not installed: pip install wandb, or unset"):
+        dataset.trainer(nnUNetTrainerLWISeg, seg=RANDOM_START)
+    assert not list(dataset.results.iterdir())

@@ -15,6 +15,7 @@ from nnunetv2_lwi.nnunet.patches import tile
 from nnunetv2_lwi.training import resumable
 from nnunetv2_lwi.training.monitoring.readouts import TrainingProbe
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
+from nnunetv2_lwi.training.one_writer import LOCK
 
 
 def run(trainer) -> dict[str, torch.Tensor]:
@@ -33,7 +34,7 @@ def test_a_training_writes_what_nnunet_would_and_pictures(dataset):
     folder = dataset.output_folder("nnUNetTrainerLWIInit")
     names = {path.name for path in folder.iterdir()}
     assert {"checkpoint_final.pth", "checkpoint_best.pth", "progress.png", "pictures", "validation"} <= names
-    assert not list(folder.glob(".*"))
+    assert [path.name for path in folder.glob(".*")] == [LOCK]
     assert sorted(path.name for path in (folder / "pictures").iterdir()) == ["epoch_0000.png", "epoch_0001.png"]
     summary = json.loads((folder / "validation" / "summary.json").read_text())
     assert summary["chance_order_accuracy"] == 0.5 and summary["num_subvolumes"] == 2

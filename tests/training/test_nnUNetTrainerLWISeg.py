@@ -16,7 +16,7 @@ from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.networks.conftest import SMALL
 from tests.networks_for_tests import unet_kwargs
-from tests.tiny_dataset import TinyDataset
+from tests.tiny_dataset import NAME, TinyDataset
 
 
 @pytest.fixture
@@ -178,12 +178,12 @@ def test_of_a_step_1_that_was_named_the_log_tells_what_differs(dataset, step1, m
     assert trainer.start["path"] == str(step1) and trainer.start["provenance"]["fold"] == 0
 
 
-def test_a_resumed_training_tells_which_of_its_settings_changed(dataset, step1):
+def test_a_training_of_other_settings_does_not_go_on(dataset, step1):
+    """The optimiser's state would bring back the old momentum, and the next checkpoint claim the new settings throughout."""
     dataset.trainer(nnUNetTrainerLWISeg).run_training()
-    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 3, "lr": 0.5})
-    trainer.load_checkpoint(str(dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_final.pth"))
-    assert "the plan changed since" in log_of(trainer) and "lwi.seg.lr: 0.01, here 0.5" in log_of(trainer)
-    assert "masking" not in log_of(trainer).split("WARNING")[1]
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, "lr": 1e-2, "momentum": 0.5})
+    with pytest.raises(UserError, match=r"does not fit .*: lwi\.seg\.momentum: 0\.99, here 0\.5\. Undo the change, or move"):
+        trainer.load_checkpoint(str(dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_final.pth"))
 
 
 @pytest.mark.parametrize("parts", HANDED_OVER)
@@ -363,3 +363,30 @@ def test_scaled_gradients_are_clipped_by_their_own_norm(dataset, clip):
         trainer.optimize(loss)
         weights.append(torch.cat([parameter.detach().flatten() for parameter in trainer.network.parameters()]))
     assert torch.allclose(*weights, rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.parametrize("preprocessed", [True, False])
+def test_a_next_stage_without_data_is_left_out_with_a_line(dataset, monkeypatch, preprocessed):
+    """3d_lowres alone: nnU-Net would wait for ever in its final validation, or write files that nobody can use."""
+    configurations = dataset.plans["configurations"]
+    configurations["3d_fullres"]["next_stage"] = "next"
+    configurations["next"] = {
+        "inherits_from": "3d_fullres",
+        "next_stage": None,
+        "previous_stage": "3d_fullres",
+        "data_identifier": "n",
+    }
+    if preprocessed:
+        (dataset.preprocessed / NAME / "n").mkdir()
+        (dataset.preprocessed / NAME / "n" / "case_0.b2nd").touch()
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
+    trainer.initialize()
+    seen = []
+    monkeypatch.setattr(
+        nnUNetTrainer, "perform_actual_validation", lambda self, _: seen.append(self.configuration_manager.next_stage_names)
+    )
+    trainer.perform_actual_validation()
+    assert seen == [["next"] if preprocessed else None]
+    told = "no predictions for the next stage next, whose data are not preprocessed"
+    assert (told in log_of(trainer)) != preprocessed
+    assert trainer.configuration_manager.next_stage_names == ["next"], "as it was"

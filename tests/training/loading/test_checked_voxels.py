@@ -1,4 +1,4 @@
-"""NaN and infinite voxels: found without a false alarm, told before a batch is used."""
+"""NaN and infinite voxels, undeclared labels: found without a false alarm, told before a batch is used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.training.loading.finite_voxels import CheckedDataset, CheckedVolume, FiniteVoxels, is_finite
+from nnunetv2_lwi.training.loading.checked_voxels import CheckedDataset, CheckedVolume, VoxelChecks, is_finite
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.bad_input.training_rows import spoil
@@ -33,8 +33,8 @@ def test_infinities_that_cancel_are_found_and_large_numbers_are_no_alarm():
 def test_only_what_is_read_is_looked_at():
     volume = np.zeros((1, 4, 4, 4), np.float32)
     volume[0, 3] = np.nan
-    guard = FiniteVoxels({"b", "a"})
-    checked = CheckedVolume(volume, "a", guard)
+    guard = VoxelChecks({"b", "a"})
+    checked = CheckedVolume(volume, partial(guard.image, "a"))
     assert (checked[:, :3] == volume[:, :3]).all() and checked.shape == volume.shape
     guard.require()
     assert (checked[:, 2:] == 0).all(), "what a transform cannot choke on"
@@ -45,12 +45,29 @@ def test_only_what_is_read_is_looked_at():
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 def test_another_process_tells_this_one(method):
     """Python 3.14 no longer forks by default."""
-    guard = FiniteVoxels(["a", "b"])
-    process = get_context(method).Process(target=partial(guard.note, "b"))
+    guard = VoxelChecks(["a", "b"])
+    process = get_context(method).Process(target=partial(guard.image, "b", np.array([np.nan])))
     process.start()
     process.join()
     with pytest.raises(UserError, match="case b"):
         guard.require()
+
+
+@pytest.mark.parametrize(("value", "found"), [(-1, False), (0, False), (2, False), (3, True), (-2, True)])
+def test_a_label_that_is_not_declared_is_found_where_labels_are_used(value, found):
+    labels = np.zeros((1, 2, 2, 2), np.int8)
+    labels[0, 1, 1, 1] = value
+    checks = VoxelChecks(["a"], highest_label=2)
+    read = CheckedVolume(labels, partial(checks.labels, "a"))[:]
+    if found:
+        assert (read == 0).all(), "what the loss cannot choke on"
+        with pytest.raises(UserError, match=f"labels of case a have the value {value}, which dataset.json does not declare"):
+            checks.require()
+    else:
+        assert (read == labels).all()
+        checks.require()
+    unused = VoxelChecks(["a"])
+    assert unused.labels("a", labels)
 
 
 @pytest.mark.parametrize("cls", [nnUNetTrainerLWIInit, nnUNetTrainerLWISeg])

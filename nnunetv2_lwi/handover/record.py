@@ -1,0 +1,91 @@
+"""Which run a checkpoint is of: its cases, its data and its plan, so that no other run goes on from it or passes for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nnunetv2_lwi.errors import shortened
+from nnunetv2_lwi.handover.checkpoint import plain
+from nnunetv2_lwi.handover.digest import differing_keys
+from nnunetv2_lwi.nnunet.contents import Content, changed, read_contents
+from nnunetv2_lwi.nnunet.folders import folder_of
+from nnunetv2_lwi.nnunet.split_file import Cases
+
+Record = dict[str, Any]
+"""Plain values: ``dataset``, ``train`` and ``val`` (cases), ``plan``, ``labels`` (step 2's alone) and ``contents``."""
+
+OF_THE_CONFIGURATION = ("batch_size", "data_identifier", "normalization_schemes", "use_mask_for_norm")
+OF_THE_LABELS = ("labels", "regions_class_order")
+
+
+def make_record(
+    plans: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    cases: Cases | None,
+    contents: Mapping[str, Content],
+    dataset_json: Mapping[str, Any] | None,
+) -> Record:
+    """Of a run that begins or goes on now.
+
+    Args:
+        configuration: resolved.
+        cases: for training and for validation; None where nnU-Net has yet to draw them.
+        contents: of their preprocessed data.
+        dataset_json: for a run that reads labels.
+    """
+    train, val = ([], []) if cases is None else map(sorted, cases)
+    plan = {key: configuration[key] for key in OF_THE_CONFIGURATION if key in configuration}
+    record: Record = {
+        "dataset": plans["dataset_name"],
+        "train": train,
+        "val": val,
+        "plan": plan | {"intensities": plans.get("foreground_intensity_properties_per_channel")},
+        "contents": {case: content.plain() for case, content in contents.items()},
+    }
+    if dataset_json is not None:
+        record["plan"]["batch_dice"] = configuration.get("batch_dice")
+        record["labels"] = {key: dataset_json.get(key) for key in OF_THE_LABELS}
+    return dict(plain(record))
+
+
+def record_of(
+    plans: Mapping[str, Any],
+    configuration: Mapping[str, Any],
+    cases: Cases | None,
+    dataset_json: Mapping[str, Any] | None,
+) -> Record:
+    """The same, of data as they lie in nnUNet_preprocessed, as far as they do."""
+    folder = folder_of("nnUNet_preprocessed") / plans["dataset_name"] / configuration["data_identifier"]
+    names = [] if cases is None else [*cases.train, *cases.val]
+    contents = read_contents(folder, names) if folder.is_dir() else {}
+    return make_record(plans, configuration, cases, contents, dataset_json)
+
+
+def differences(theirs: Record | None, ours: Record) -> list[str]:
+    """One text per thing in which a run differs from the one that a checkpoint is of; earlier versions recorded nothing."""
+    if theirs is None:
+        return []
+    if theirs["dataset"] != ours["dataset"]:
+        return [f"the data set was {theirs['dataset']}, here {ours['dataset']}"]
+    parts = ("train", "val") if ours["train"] else ()
+    found = [text for part in parts for text in _other_cases(part, theirs[part], ours[part])]
+    found += differing_keys({"plan": theirs["plan"]}, {"plan": ours["plan"]})
+    found += differing_keys({"dataset.json": theirs.get("labels")}, {"dataset.json": ours.get("labels")})
+    other = changed(read_plain(theirs), read_plain(ours), with_labels="labels" in ours)
+    if other:
+        what = "images or labels" if "labels" in ours else "images"
+        found.append(f"the preprocessed {what} of {len(other)} cases are others than then: {shortened(other)}")
+    return found
+
+
+def read_plain(record: Record) -> dict[str, Content]:
+    """The contents in a record."""
+    return {case: Content.from_plain(value) for case, value in record["contents"].items()}
+
+
+def _other_cases(part: str, theirs: Sequence[str], ours: Sequence[str]) -> list[str]:
+    names = {"train": "training", "val": "validation"}
+    gone, new = sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))
+    texts = [f"{len(new)} {names[part]} cases are new: {shortened(new)}"] if new else []
+    return texts + ([f"{len(gone)} {names[part]} cases are gone: {shortened(gone)}"] if gone else [])

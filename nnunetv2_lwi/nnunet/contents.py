@@ -1,0 +1,166 @@
+"""What the preprocessed cases hold, in a few numbers each: equal data are told from other data whatever they are called.
+
+Files are opened, not read whole: of an image 27 voxels, of a segmentation the bytes of its compressed file. What was read
+is kept in a file beside the preprocessed data, where that can be written to.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class, nnUNetBaseDataset
+
+from nnunetv2_lwi.disk import write_json
+
+VOXELS_PER_AXIS = 3
+SAME = 0.999
+"""Correlation from which the voxels of two images are those of one, normalised alike or not."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """Of one preprocessed case."""
+
+    shape: list[int]
+    """(C, D, H, W)."""
+    voxels: list[float]
+    """On a grid over the first channel."""
+    labels: str
+    """A digest of the segmentation's file."""
+
+    @classmethod
+    def from_plain(cls, value: Mapping[str, Any]) -> Content:
+        """Of what :meth:`plain` gave."""
+        return cls(list(value["shape"]), list(value["voxels"]), str(value["labels"]))
+
+    def plain(self) -> dict[str, Any]:
+        """For JSON and checkpoints."""
+        return asdict(self)
+
+    def shows_what(self, other: Content) -> bool:
+        """Whether both are of one image, which may have been normalised in different ways."""
+        if self.shape[1:] != other.shape[1:]:
+            return False
+        mine, theirs = np.asarray(self.voxels), np.asarray(other.voxels)
+        if mine.std() == 0 or theirs.std() == 0:
+            return False
+        return bool(np.corrcoef(mine, theirs)[0, 1] > SAME)
+
+    def has_image_of(self, other: Content) -> bool:
+        """Whether the images are equal, normalisation included, but for rounding."""
+        if self.shape != other.shape:
+            return False
+        mine, theirs = np.asarray(self.voxels), np.asarray(other.voxels)
+        return bool(np.allclose(mine, theirs, rtol=1e-3, atol=1e-3 * max(mine.std(), 1e-6)))
+
+
+def read_contents(folder: Path, cases: Iterable[str]) -> dict[str, Content]:
+    """Of the cases that are there.
+
+    Args:
+        folder: of a configuration's preprocessed cases.
+    """
+    kept = _read_kept(folder)
+    contents, found_new = {}, False
+    dataset_class = infer_dataset_class(str(folder))
+    for case in sorted(cases):
+        state = _state(folder, case)
+        if state is None:
+            continue
+        if case not in kept or kept[case]["state"] != state:
+            kept[case] = {"state": state, "content": _read(dataset_class, folder, case).plain()}
+            found_new = True
+        contents[case] = Content.from_plain(kept[case]["content"])
+    if found_new:
+        _keep(folder, kept)
+    return contents
+
+
+def read_extreme_labels(folder: Path) -> dict[str, tuple[int, int]]:
+    """Lowest and highest value in the segmentation of each case. Whole segmentations are read, where none of it is kept.
+
+    Args:
+        folder: of a configuration's preprocessed cases.
+    """
+    dataset = infer_dataset_class(str(folder))(str(folder))
+    read_contents(folder, dataset.identifiers)
+    kept = _read_kept(folder)
+    extremes = {}
+    for case in sorted(dataset.identifiers):
+        if "labels" not in kept[case]:
+            labels = dataset.load_case(case)[1][:]
+            kept[case]["labels"] = [int(labels.min()), int(labels.max())]
+        low, high = kept[case]["labels"]
+        extremes[case] = (low, high)
+    _keep(folder, kept)
+    return extremes
+
+
+def changed(theirs: Mapping[str, Content], ours: Mapping[str, Content], with_labels: bool) -> list[str]:
+    """Cases of both whose image, or segmentation, is another."""
+    return [
+        case
+        for case in sorted(theirs.keys() & ours.keys())
+        if not theirs[case].has_image_of(ours[case]) or (with_labels and theirs[case].labels != ours[case].labels)
+    ]
+
+
+def shared(theirs: Mapping[str, Content], ours: Mapping[str, Content]) -> dict[str, str]:
+    """Cases of ours whose image is also one of theirs, and its name there."""
+    found = {}
+    for case, content in ours.items():
+        there = next((name for name, other in theirs.items() if content.shows_what(other)), None)
+        if there is not None:
+            found[case] = there
+    return found
+
+
+def _read(dataset_class: type[nnUNetBaseDataset], folder: Path, case: str) -> Content:
+    image = dataset_class(str(folder), [case]).load_case(case)[0]
+    axes = [_spread(edge) for edge in image.shape[1:]]
+    voxels = [round(float(image[0, z, y, x]), 6) for z, y, x in product(*axes)]
+    labels = next((path for path in (folder / f"{case}_seg.b2nd", folder / f"{case}.npz") if path.is_file()), None)
+    digest = "" if labels is None else sha256(labels.read_bytes()).hexdigest()[:16]
+    return Content(list(image.shape), voxels, digest)
+
+
+def _spread(edge: int) -> Sequence[int]:
+    """Indices well inside an axis."""
+    inner: Sequence[int] = np.linspace(0, edge - 1, VOXELS_PER_AXIS + 2)[1:-1].round().astype(int).tolist()
+    return inner
+
+
+def _state(folder: Path, case: str) -> list[list[int]] | None:
+    """Size and time of a case's files; None where there are none."""
+    files = [folder / f"{case}{ending}" for ending in (".b2nd", "_seg.b2nd", ".npz")]
+    stats = [path.stat() for path in files if path.is_file()]
+    return [[stat.st_size, stat.st_mtime_ns] for stat in stats] or None
+
+
+def _file_of(folder: Path) -> Path:
+    return folder.parent / f"{folder.name}_contents_lwi.json"
+
+
+def _keep(folder: Path, kept: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError):
+        write_json(_file_of(folder), kept)
+
+
+def _read_kept(folder: Path) -> dict[str, Any]:
+    """What an earlier call read; nothing where the file is none of ours."""
+    try:
+        kept: dict[str, Any] = json.loads(_file_of(folder).read_text(encoding="utf-8"))
+        for entry in kept.values():
+            Content.from_plain(entry["content"])
+            entry["state"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
+    return kept

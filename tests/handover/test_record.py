@@ -1,0 +1,69 @@
+"""Which run a checkpoint is of: each thing that may differ is told, and nothing else."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from nnunetv2_lwi.handover.record import Record, differences, make_record
+from nnunetv2_lwi.nnunet.contents import Content
+from nnunetv2_lwi.nnunet.split_file import Cases
+
+CONFIGURATION = {
+    "batch_size": 2,
+    "data_identifier": "d",
+    "normalization_schemes": ["Z"],
+    "use_mask_for_norm": [False],
+    "batch_dice": True,
+}
+DATASET_JSON = {"labels": {"background": 0, "one": 1}, "numTraining": 3}
+
+
+def content(seed: int) -> Content:
+    return Content([1, 4, 4, 4], np.random.default_rng(seed).standard_normal(27).tolist(), f"labels {seed}")
+
+
+def record(cases: Cases | None = Cases(["b", "a"], ["c"]), reads_labels: bool = True, **changes: Any) -> Record:  # noqa: B008
+    plans = {"dataset_name": "D", "foreground_intensity_properties_per_channel": {"0": {"mean": 1.0}}}
+    contents = {name: content(number) for number, name in enumerate("abc")}
+    return make_record(plans, CONFIGURATION | changes, cases, contents, DATASET_JSON if reads_labels else None)
+
+
+def test_the_same_run_is_the_same_whatever_the_order_of_its_cases():
+    assert differences(record(), record(Cases(["a", "b"], ["c"]))) == []
+    assert differences(None, record()) == [], "an earlier version said nothing"
+    assert differences(record(), record(None)) == [], "the split is nnU-Net's to draw"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda r: r.update(dataset="E"), "the data set was D, here E"),
+        (lambda r: r["train"].append("x"), "1 training cases are new: x"),
+        (lambda r: r["train"].remove("a"), "1 training cases are gone: a"),
+        (lambda r: r["val"].append("a"), "1 validation cases are new: a"),
+        (lambda r: r["plan"].update(batch_size=4), "plan.batch_size: 2, here 4"),
+        (lambda r: r["plan"].update(batch_dice=False), "plan.batch_dice: True, here False"),
+        (lambda r: r["plan"].update(use_mask_for_norm=[True]), "plan.use_mask_for_norm: [False], here [True]"),
+        (lambda r: r["plan"]["intensities"]["0"].update(mean=2.0), "plan.intensities.0.mean: 1.0, here 2.0"),
+        (lambda r: r["labels"]["labels"].update(one=2), "dataset.json.labels.one: 1, here 2"),
+        (
+            lambda r: r["contents"].update(b=content(9).plain()),
+            "the preprocessed images or labels of 1 cases are others than then: b",
+        ),
+    ],
+)
+def test_what_differs_is_told(change, told):
+    here = deepcopy(record())
+    change(here)
+    assert differences(record(), here) == [told]
+
+
+def test_labels_count_where_they_are_read_alone():
+    there, here = (record(reads_labels=False) for _ in range(2))
+    assert "labels" not in here
+    here["contents"]["a"]["labels"] = "corrected"
+    assert differences(there, here) == []

@@ -1,0 +1,74 @@
+"""nnU-Net's commands as this package starts them, and what is left to do of a training."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_lwi.nnunet.commands import run_command, what_is_left
+
+CHILD = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+PARENT = f"""
+import os, sys
+from nnunetv2_lwi.nnunet.commands import run_command
+run_command([sys.executable, "-c", {CHILD!r}], os.environ)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a command outlives a parent that is killed")
+@pytest.mark.parametrize("how", ["kill", "terminate"])
+def test_a_command_ends_with_who_started_it(how):
+    """Else the same command, called again, is a second writer to its folder."""
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        getattr(parent, how)()
+    end = time.monotonic() + 10
+    while time.monotonic() < end and is_alive(child):
+        time.sleep(0.05)
+    assert not is_alive(child)
+
+
+def is_alive(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    return False
+
+
+def test_the_exit_code_is_the_command_s():
+    assert run_command([sys.executable, "-c", "raise SystemExit(3)"], os.environ) == 3
+
+
+def test_nothing_that_windows_lacks_is_asked_for_there(monkeypatch):
+    asked = {}
+    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(
+        subprocess, "run", lambda command, **how: asked.update(how) or subprocess.CompletedProcess(command, 0)
+    )
+    run_command(["a"], {})
+    assert "preexec_fn" not in asked
+
+
+@pytest.mark.parametrize(
+    ("files", "left"),
+    [
+        ([], ["start"]),
+        (["checkpoint_best.pth"], ["--c"]),
+        (["checkpoint_latest.pth"], ["--c"]),
+        (["checkpoint_final.pth"], ["--val"]),
+        (["checkpoint_final.pth", "validation/summary.json"], None),
+        (["checkpoint_final.pth", "validation/summary.json", "validation/a.nii.gz"], ["--val"]),
+        (["checkpoint_final.pth", "validation/summary.json", "validation/a.nii.gz", "validation/a.npz"], None),
+    ],
+)
+def test_what_is_left_is_told_by_the_files(tmp_path, files, left):
+    (tmp_path / "validation").mkdir()
+    for file in files:
+        (tmp_path / file).write_text("{}")
+    assert what_is_left(tmp_path, ["start"], ".nii.gz") == left
