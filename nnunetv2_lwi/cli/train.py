@@ -43,8 +43,8 @@ def run(arguments: argparse.Namespace) -> None:
     more += ["-num_gpus", str(arguments.num_gpus)] if arguments.num_gpus > 1 else []
     if arguments.step1 is not None:
         check_for(arguments.step1, target)
-    require_unchanged(target, arguments.step1)
-    if arguments.step1 is None and needs_step1(target):
+    if is_step1_needed(target, arguments.step1):
+        require_unchanged(target, STEP1_TRAINER)
         run_step(target, STEP1_TRAINER, more)
         check_for(target.output_folder(STEP1_TRAINER) / FINAL, target)
     start = ["-pretrained_weights", str(arguments.step1)] if arguments.step1 is not None else []
@@ -71,55 +71,63 @@ def require_both_steps(target: Target, device: str, gpus: int) -> None:
     require_declared_labels(target)
 
 
-def require_unchanged(target: Target, step1: Path | None) -> None:
-    """Never take a step 2 of other settings, or from another start, for the one that is asked for.
+def is_step1_needed(target: Target, named: Path | None) -> bool:
+    """Whether step 1 is to be run: not where one is named, the plan starts step 2 random, or step 2 has begun.
+
+    Args:
+        named: a step 1 to start from.
 
     Raises:
-        UserError: there is one.
+        UserError: step 2 has begun, but is not the one that is asked for.
     """
-    from nnunetv2_lwi.handover.suitability import changes_since, read_step2
+    from nnunetv2_lwi.planning.configuration import resolve_configuration
+    from nnunetv2_lwi.planning.settings import LWISettings
+
+    begun = require_unchanged(target, STEP2_TRAINER, named)
+    settings = LWISettings.from_configuration(resolve_configuration(target.plans, target.configuration).configuration)
+    if settings.seg.start == "random":
+        print('No step 1: the plan says "start": "random".')
+        return False
+    if begun is not None:
+        print(f"{STEP1_TRAINER}: skipped, step 2 has begun ({begun}).")
+    return named is None and begun is None
+
+
+def require_unchanged(target: Target, trainer: str, named: Path | None = None) -> Path | None:
+    """Never take a training of other settings, cases or data, or from another start, for the one that is asked for.
+
+    Args:
+        named: a step 1 that step 2 is to start from.
+
+    Returns:
+        The checkpoint that the training goes on from, if it has begun.
+
+    Raises:
+        UserError: there is another training.
+    """
+    from nnunetv2_lwi.handover.suitability import changes_since, read_run
     from nnunetv2_lwi.planning.recipes import way_back
 
-    folder = target.output_folder(STEP2_TRAINER)
-    checkpoint = newest_checkpoint(folder)
+    folder = target.output_folder(trainer)
+    checkpoint = next((folder / name for name in IN_ORDER_OF_RESUMING if (folder / name).is_file()), None)
     if checkpoint is None:
-        return
-    state = read_step2(checkpoint)
-    changes = changes_since(state, target.plans, target.configuration, target.dataset_json, target.cases())
-    if step1 is not None and not _began_from(step1, start := state["start"]):
-        changes.append(f"start: {start.get('path') or start['kind']}, here {step1}")
+        return None
+    state = read_run(checkpoint, trainer)
+    changes = changes_since(state, trainer, target.plans, target.configuration, target.dataset_json, target.cases())
+    if named is not None and not _began_from(named, start := state["start"]):
+        changes.append(f"start: {start.get('path') or start['kind']}, here {named}")
     if changes:
         raise UserError(
             f"{checkpoint} was trained otherwise than now asked for: {'; '.join(changes)}{way_back(changes)}. Move {folder} "
             "away, or use plans of another name (-p)."
         )
+    return checkpoint
 
 
 def _began_from(step1: Path, start: Mapping[str, Any]) -> bool:
     """Whether a training did, as far as its checkpoint tells; a file that was moved since cannot be compared."""
     path = start.get("path")
     return start["kind"] != "random" and (path is None or not Path(path).exists() or step1.samefile(path))
-
-
-def needs_step1(target: Target) -> bool:
-    """Whether step 1 is to be run: the plan may say that step 2 starts random, and one that has begun needs none."""
-    from nnunetv2_lwi.planning.configuration import resolve_configuration
-    from nnunetv2_lwi.planning.settings import LWISettings
-
-    settings = LWISettings.from_configuration(resolve_configuration(target.plans, target.configuration).configuration)
-    if settings.seg.start == "random":
-        print('No step 1: the plan says "start": "random".')
-        return False
-    begun = newest_checkpoint(target.output_folder(STEP2_TRAINER))
-    if begun is not None and not (target.output_folder(STEP1_TRAINER) / FINAL).is_file():
-        print(f"No step 1 here: step 2 has begun from one, and goes on by itself ({begun}).")
-        return False
-    return True
-
-
-def newest_checkpoint(fold_folder: Path) -> Path | None:
-    """The one that a training of this folder would go on from, if there is any."""
-    return next((fold_folder / name for name in IN_ORDER_OF_RESUMING if (fold_folder / name).is_file()), None)
 
 
 def run_step(

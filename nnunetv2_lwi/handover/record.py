@@ -16,6 +16,7 @@ Record = dict[str, Any]
 """Plain values: ``dataset``, ``train`` and ``val`` (cases), ``plan``, ``labels`` (step 2's alone) and ``contents``."""
 
 OF_THE_CONFIGURATION = ("batch_size", "data_identifier", "normalization_schemes", "use_mask_for_norm")
+BATCH_DICE = "batch_dice"
 OF_THE_LABELS = ("labels", "regions_class_order")
 
 
@@ -44,7 +45,7 @@ def make_record(
         "contents": {case: content.plain() for case, content in contents.items()},
     }
     if dataset_json is not None:
-        record["plan"]["batch_dice"] = configuration.get("batch_dice")
+        record["plan"][BATCH_DICE] = configuration.get(BATCH_DICE)
         record["labels"] = {key: dataset_json.get(key) for key in OF_THE_LABELS}
     return dict(plain(record))
 
@@ -70,11 +71,13 @@ def differences(theirs: Record | None, ours: Record) -> list[str]:
         return [f"the data set was {theirs['dataset']}, here {ours['dataset']}"]
     parts = ("train", "val") if ours["train"] else ()
     found = [text for part in parts for text in _other_cases(part, theirs[part], ours[part])]
-    found += differing_keys({"plan": theirs["plan"]}, {"plan": ours["plan"]})
-    found += differing_keys({"dataset.json": theirs.get("labels")}, {"dataset.json": ours.get("labels")})
-    other = changed(read_plain(theirs), read_plain(ours), with_labels="labels" in ours)
+    with_labels = "labels" in theirs and "labels" in ours
+    found += differing_keys({"plan": _plan(theirs, with_labels)}, {"plan": _plan(ours, with_labels)})
+    if with_labels:
+        found += differing_keys({"dataset.json": theirs["labels"]}, {"dataset.json": ours["labels"]})
+    other = changed(read_plain(theirs), read_plain(ours), with_labels)
     if other:
-        what = "images or labels" if "labels" in ours else "images"
+        what = "images or labels" if with_labels else "images"
         found.append(f"the preprocessed {what} of {len(other)} cases are others than then: {shortened(other)}")
     return found
 
@@ -82,6 +85,10 @@ def differences(theirs: Record | None, ours: Record) -> list[str]:
 def read_plain(record: Record) -> dict[str, Content]:
     """The contents in a record."""
     return {case: Content.from_plain(value) for case, value in record["contents"].items()}
+
+
+def _plan(record: Record, with_labels: bool) -> Mapping[str, Any]:
+    return record["plan"] if with_labels else {key: value for key, value in record["plan"].items() if key != BATCH_DICE}
 
 
 def _other_cases(part: str, theirs: Sequence[str], ours: Sequence[str]) -> list[str]:

@@ -13,9 +13,9 @@ from torch import Tensor
 from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
-from nnunetv2_lwi.handover.record import Record, read_plain
+from nnunetv2_lwi.handover.record import Record, differences, read_plain
 from nnunetv2_lwi.names import STEP1_TRAINER
-from nnunetv2_lwi.nnunet.contents import changed, shared
+from nnunetv2_lwi.nnunet.contents import shared
 
 NORMALIZATION = ("normalization_schemes", "use_mask_for_norm")
 PROVENANCE = ("dataset_name", "plans_name", "configuration", "fold", "cases", "versions")
@@ -115,7 +115,7 @@ def judge(step1: Step1, digest: Digest, here: Record) -> Verdict:
     show, in another data set too.
     """
     verdict = Verdict(refusals=differing_keys(step1.digest, digest) + _other_normalization(step1, here))
-    verdict.warnings += _seen(step1, here) + _changed_since(step1, here)
+    verdict.warnings += _seen(step1, here) + _another_run(step1, here)
     return verdict
 
 
@@ -149,10 +149,13 @@ def _seen_in_another(step1: Step1, here: Record, only_validated: set[str]) -> li
     return [f"{case} ({there} of {other})" for case, there in sorted(shared(theirs, ours).items())]
 
 
-def _changed_since(step1: Step1, here: Record) -> list[str]:
+def _another_run(step1: Step1, here: Record) -> list[str]:
+    """What else differs, within one data set: other cases, say, or images that were preprocessed again since."""
     if step1.record is None or step1.record["dataset"] != here["dataset"]:
         return []
-    other = changed(read_plain(step1.record), read_plain(here), with_labels=False)
-    if not other:
-        return []
-    return [f"the preprocessed images of {len(other)} cases are others than those that step 1 saw: {shortened(other)}"]
+    normalization = tuple(f"plan.{key}" for key in NORMALIZATION)
+    return [
+        f"step 1 was another run than this: {difference}"
+        for difference in differences(step1.record, here)
+        if not difference.startswith(normalization)
+    ]

@@ -10,13 +10,13 @@ from torch import nn
 
 from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
-from nnunetv2_lwi.handover.digest import changed_step2, make_digest
+from nnunetv2_lwi.handover.digest import changed_step2, differing_keys, make_digest
 from nnunetv2_lwi.handover.parts import keys_handed_over
 from nnunetv2_lwi.handover.record import differences, record_of
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, judge, read_step1
 from nnunetv2_lwi.handover.transfer import Transfer, misfits, plan_transfer
 from nnunetv2_lwi.method.pretext_network import build_pretext_network
-from nnunetv2_lwi.names import STEP2_TRAINER
+from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.networks.build import build_network, telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
 from nnunetv2_lwi.nnunet.split_file import Cases
@@ -73,18 +73,16 @@ def check_weights(
     return misfits(weights, network)
 
 
-def read_step2(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
-    """What a checkpoint of step 2 says of its training.
+def read_run(checkpoint: str | os.PathLike[str], trainer: str) -> dict[str, Any]:
+    """What a checkpoint of one of the two trainers says of its training.
 
     Raises:
         UserError: it cannot be read, is another trainer's, or is damaged.
     """
     content = read_checkpoint(checkpoint)
     state = content.get(LWI_KEY)
-    if content.get("trainer_name") != STEP2_TRAINER or not isinstance(state, dict):
-        raise UserError(
-            f"{checkpoint} is a checkpoint of {content.get('trainer_name')}, where one of {STEP2_TRAINER} belongs."
-        )
+    if content.get("trainer_name") != trainer or not isinstance(state, dict):
+        raise UserError(f"{checkpoint} is a checkpoint of {content.get('trainer_name')}, where one of {trainer} belongs.")
     require_format(checkpoint, state)
     lacking = lacking_keys(state, {"digest": ("lwi",), "start": ("kind",)})
     if lacking:
@@ -93,12 +91,17 @@ def read_step2(checkpoint: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def changes_since(
-    state: dict[str, Any], plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any], cases: Cases | None
+    state: dict[str, Any],
+    trainer: str,
+    plans: dict[str, Any],
+    configuration: str,
+    dataset_json: dict[str, Any],
+    cases: Cases | None,
 ) -> list[str]:
-    """One text per thing in which a training differs from the step 2 that is finished, or begun: settings, cases, data.
+    """One text per thing in which a training differs from one that is finished, or begun: settings, cases, data.
 
     Args:
-        state: see :func:`read_step2`.
+        state: see :func:`read_run`.
         cases: of the training; None where nnU-Net has yet to draw them.
 
     Raises:
@@ -107,8 +110,11 @@ def changes_since(
     resolved = resolve_configuration(plans, configuration)
     settings = LWISettings.from_configuration(resolved.configuration)
     digest = make_digest(resolved.configuration, count_channels(plans, resolved, dataset_json), settings)
-    here = record_of(plans, resolved.configuration, cases, dataset_json)
-    return changed_step2(state, digest, settings) + differences(state.get("run"), here)
+    if trainer == STEP1_TRAINER:
+        changes, labels = differing_keys(state["digest"], digest), None
+    else:
+        changes, labels = changed_step2(state, digest, settings), dataset_json
+    return changes + differences(state.get("run"), record_of(plans, resolved.configuration, cases, labels))
 
 
 def require_fitting(path: Path, network: nn.Module) -> None:

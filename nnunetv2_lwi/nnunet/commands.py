@@ -1,12 +1,10 @@
 """nnU-Net's own commands, as this package starts them: where they are, their environment, how they are written down."""
 
-import ctypes
 import importlib.resources
 import json
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -17,8 +15,14 @@ from typing import Any
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import FINAL
 
+TIED = """
+import ctypes, os, signal, sys
 PR_SET_PDEATHSIG = 1
-"""From linux/prctl.h."""
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes the command that follows; the kernel kills it when the process of the number before it ends, however it ends."""
 
 
 def trainers_folder() -> Path:
@@ -66,13 +70,8 @@ def run_command(command: Sequence[str], environment: Mapping[str, str], **how: A
         how: more for :func:`subprocess.run`.
     """
     if sys.platform == "linux":
-        how["preexec_fn"] = _die_with_parent
+        command = [sys.executable, "-I", "-S", "-c", TIED, str(os.getpid()), *command]
     return subprocess.run(command, env=environment, check=False, **how).returncode
-
-
-def _die_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends, however it ends."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def shell_line(command: Sequence[str]) -> str:

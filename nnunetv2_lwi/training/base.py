@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -273,9 +274,20 @@ class LWITrainer(ResumableTrainer):
             end_workers(loader)
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, EpochSchedule]:
-        """Optimiser and schedule of the plan."""
-        optimizer = build_optimizer(self.network.parameters(), self.training_settings)
-        return optimizer, EpochSchedule(optimizer, self.training_settings)
+        """Optimiser and schedule of the plan, with what a subclass has set otherwise since, as nnU-Net's variants do.
+
+        Raises:
+            UserError: the subclass leaves no epoch after the warm-up.
+        """
+        own = {"epochs": self.num_epochs, "lr": self.initial_lr, "weight_decay": self.weight_decay}
+        settings = replace(self.training_settings, **own)
+        if settings.warmup_epochs >= settings.epochs:
+            raise UserError(
+                f"{self.__class__.__name__} trains {settings.epochs} epochs, of which lwi.{self.step}.warmup_epochs = "
+                f"{settings.warmup_epochs} in the plan leaves none: set more epochs, or a shorter warm-up."
+            )
+        optimizer = build_optimizer(self.network.parameters(), settings)
+        return optimizer, EpochSchedule(optimizer, settings)
 
     def autocast(self) -> Any:
         """Mixed precision where nnU-Net uses it: on CUDA."""

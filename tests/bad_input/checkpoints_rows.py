@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,8 @@ from nnunetv2_lwi.networks import Primus
 from tests.bad_input.readers import READERS, spoiled
 from tests.bad_input.table import Act, Init, Seg, World, row
 from tests.networks_for_tests import REQUIRE_IMPORT, UNET, build_unet, unet_kwargs
-from tests.tiny_dataset import PATCH, STRIDES
+from tests.nnunet.test_contents import rewrite
+from tests.tiny_dataset import PATCH, STRIDES, Options, make_case
 
 FINAL = "checkpoint_final.pth"
 STEP1, STEP2 = "nnUNetTrainerLWIInit", "nnUNetTrainerLWISeg"
@@ -263,3 +265,44 @@ for kind, changes, shown in (
     @row("--c of step 1 after one of its settings was changed", shown, case=kind)
     def _(world: World, changes: Any = changes) -> Act:
         return world.resume(world.place(STEP1, name="checkpoint_latest.pth"), Init, **changes)
+
+
+@row("--c of step 2 after one of its settings was changed", "lwi.seg.momentum: 0.99, here 0.5")
+def _(world: World) -> Act:
+    settings = world.configuration["lwi"]["seg"] | {"momentum": 0.5}
+    return world.resume(world.place(STEP2, name="checkpoint_latest.pth"), Seg, seg=settings)
+
+
+ANOTHER_RUN = "--c after the split, the data, the batch size or the normalization were changed"
+
+for cls, trainer in ((Init, STEP1), (Seg, STEP2)):
+
+    @row(ANOTHER_RUN, "1 training cases are new: case_", "1 training cases are gone: case_", case=f"split, {trainer}")
+    def _(world: World, cls: type = cls, trainer: str = trainer) -> Act:
+        split = world.folder / "splits_final.json"
+        (first, *others) = json.loads(split.read_text())
+        moved = {"train": [*first["train"][1:], *first["val"]], "val": first["train"][:1]}
+        split.write_text(json.dumps([moved, *others]))
+        return world.resume(world.place(trainer, name="checkpoint_latest.pth"), cls)
+
+    @row(ANOTHER_RUN, "plan.batch_size: 2, here 3", case=f"batch size, {trainer}")
+    def _(world: World, cls: type = cls, trainer: str = trainer) -> Act:
+        world.configuration["batch_size"] = 3
+        return world.resume(world.place(trainer, name="checkpoint_latest.pth"), cls)
+
+    @row(ANOTHER_RUN, "plan.normalization_schemes: ['ZScoreNormalization'], here", case=f"normalization, {trainer}")
+    def _(world: World, cls: type = cls, trainer: str = trainer) -> Act:
+        world.configuration["normalization_schemes"] = ["CTNormalization"]
+        return world.resume(world.place(trainer, name="checkpoint_latest.pth"), cls)
+
+    @row(ANOTHER_RUN, "1 cases are others than then: case_2", case=f"data, {trainer}")
+    def _(world: World, cls: type = cls, trainer: str = trainer) -> Act:
+        image, segmentation = make_case(2, Options())
+        rewrite(world.cases, "case_2", image * 2, segmentation)
+        return world.resume(world.place(trainer, name="checkpoint_latest.pth"), cls)
+
+
+@row("--c after the labels in dataset.json were changed", "dataset.json.labels.one: 1, here 2")
+def _(world: World) -> Act:
+    world.write_dataset_json(labels={"background": 0, "one": 2, "two": 1})
+    return world.resume(world.place(STEP2, name="checkpoint_latest.pth"), Seg)

@@ -280,3 +280,66 @@ def _(world: World) -> Act:
 @row("new plans that would overwrite nnU-Net's", "nnUNetPlans")
 def _(world: World) -> Act:
     return world.command("plan", "-d", "999", "--preset", "none", "-o", "nnUNetPlans")
+
+
+for name, where in (("lwi", "the plans"), ("LWI", "configuration 3d_fullres")):
+
+    @row("an lwi block in a wrong place, or nearly of that name", f"{name} in {where}", case=f"{name} in {where}")
+    def _(world: World, name: str = name, where: str = where) -> Act:
+        (world.dataset.plans if where == "the plans" else world.configuration)[name] = {"seed": 1}
+        return world.train(Init)
+
+
+@row("labels with a gap in dataset.json", "up to 3 but not 2,")
+def _(world: World) -> Act:
+    world.write_dataset_json(labels={"background": 0, "one": 1, "three": 3})
+    return world.train(Seg, seg={"epochs": 1, "start": "random"})
+
+
+@row("labels that the final validation compares with and that are not there", "gt_segmentations", case="nnUNetv2_lwi train")
+def _(world: World) -> Act:
+    shutil.rmtree(world.folder / "gt_segmentations")
+    return world.command("train", "999", "3d_fullres", "0", "-device", "cpu")
+
+
+@row("labels of validation cases that are not there", "1 validation cases: case_")
+def _(world: World) -> Act:
+    (case,) = json.loads((world.folder / "splits_final.json").read_text())[0]["val"]
+    (world.folder / "gt_segmentations" / f"{case}.nii.gz").unlink()
+    return world.train(Seg, seg={"epochs": 1, "start": "random"})
+
+
+@row("a file ending that the plan's reader does not read", ".tif, which SimpleITKIO")
+def _(world: World) -> Act:
+    world.dataset.plans["image_reader_writer"] = "SimpleITKIO"
+    world.write_dataset_json(file_ending=".tif")
+    return world.train(Seg, seg={"epochs": 1, "start": "random"})
+
+
+@row("a reader of images that is not there", "ReaderOfMine")
+def _(world: World) -> Act:
+    world.dataset.plans["image_reader_writer"] = "ReaderOfMine"
+    return world.train(Seg, seg={"epochs": 1, "start": "random"})
+
+
+@row("files among the preprocessed cases that are none", ".DS_Store")
+def _(world: World) -> Act:
+    (world.cases / ".DS_Store").touch()
+    return world.train(Init)
+
+
+@row("more GPUs than there are", "-num_gpus 2")
+def _(world: World) -> Act:
+    world.monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    return world.command("train", "999", "3d_fullres", "0", "-num_gpus", 2)
+
+
+@row("several GPUs on another device", "-num_gpus 2", "not cpu")
+def _(world: World) -> Act:
+    return world.command("train", "999", "3d_fullres", "0", "-num_gpus", 2, "-device", "cpu")
+
+
+@row("Weights & Biases asked for and not installed")
+def _(world: World) -> Act:
+    world.monkeypatch.setenv("nnUNet_wandb_enabled", "1")
+    return world.train(Init)

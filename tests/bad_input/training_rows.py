@@ -8,7 +8,9 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
 from tests.bad_input.table import Act, Init, Seg, World, row
 from tests.tiny_dataset import Options, make_case
+from tests.training.test_step2_needs import undeclare
 
+UNDECLARED = "a label in the data that dataset.json does not declare"
 RANDOM = {"epochs": 2, "start": "random"}
 
 
@@ -73,3 +75,18 @@ for cls, step in ((Init, "init"), (Seg, "seg")):
 
             world.monkeypatch.setattr(trainer, before_phase, spoil_weights)
             return trainer.run_training
+
+
+for workers in ("0", "1"):
+
+    @row(UNDECLARED, "case_", "the value 3", case=f"step 2, {workers} workers", late=True)
+    def _(world: World, workers: str = workers) -> Act:
+        world.monkeypatch.setenv("nnUNet_n_proc_DA", workers)
+        undeclare(world.dataset)
+        return world.train(Seg, seg=RANDOM)
+
+
+@row(UNDECLARED, "case_0", "the value -2", case="nnUNetv2_lwi train")
+def _(world: World) -> Act:
+    undeclare(world.dataset, -2)
+    return world.command("train", "999", "3d_fullres", "0", "-device", "cpu")

@@ -111,15 +111,17 @@ def step2(dataset, step1) -> Path:
 
 
 def test_train_runs_what_is_left(step1, step2, commands):
-    shutil.rmtree(step1.parent / "validation", ignore_errors=True)
     latest = step2.rename(step2.parent / "checkpoint_latest.pth")
     train()
-    assert commands == [[*STEP, "nnUNetTrainerLWIInit", *PLANS, "--val"], [*STEP, "nnUNetTrainerLWISeg", *PLANS, "--c"]]
+    assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--c"]]
     latest.rename(step2)
-    finish(step1.parent)
     commands.clear()
     train()
     assert commands == []
+    shutil.rmtree(step2.parent)
+    shutil.rmtree(step1.parent / "validation", ignore_errors=True)
+    train()
+    assert commands == [[*STEP, "nnUNetTrainerLWIInit", *PLANS, "--val"], [*STEP, "nnUNetTrainerLWISeg", *PLANS]]
 
 
 def test_train_never_takes_a_step_2_of_other_settings_for_the_one_asked_for(dataset, step2, commands):
@@ -146,10 +148,10 @@ def test_train_never_takes_a_step_2_from_another_start_for_the_one_asked_for(dat
     assert commands == []
 
 
-def test_train_validates_again_where_a_kill_cut_the_summary_short(step1, step2, commands):
-    (step1.parent / "validation" / "summary.json").write_text('{"mean": {"order')
+def test_train_validates_again_where_a_kill_cut_the_summary_short(step2, commands):
+    (step2.parent / "validation" / "summary.json").write_text('{"mean": {"Dic')
     train()
-    assert commands == [[*STEP, "nnUNetTrainerLWIInit", *PLANS, "--val"]]
+    assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--val"]]
 
 
 def test_train_starts_from_a_step_1_that_is_named_after_checking_it(dataset, step1, commands):
@@ -159,6 +161,16 @@ def test_train_starts_from_a_step_1_that_is_named_after_checking_it(dataset, ste
     commands.clear()
     with pytest.raises(UserError, match="cannot start this training"):
         train("--step1", str(step1))
+    assert commands == []
+
+
+def test_train_takes_no_step_1_of_other_cases_for_the_one_asked_for(dataset, step1, commands):
+    finish(step1.parent)
+    split = dataset.preprocessed / NAME / "splits_final.json"
+    (first, *others) = json.loads(split.read_text())
+    split.write_text(json.dumps([{"train": first["train"][1:], "val": first["val"]}, *others]))
+    with pytest.raises(UserError, match=r"checkpoint_final\.pth was trained otherwise than now asked for: 1 training"):
+        train()
     assert commands == []
 
 
@@ -187,7 +199,7 @@ def test_train_goes_on_with_a_step_2_where_its_step_1_is_not(step1, step2, comma
     """A step 2 that was moved to another machine: what it started from is in it."""
     shutil.rmtree(step1.parent)
     train()
-    assert commands == [] and "No step 1 here: step 2 has begun from one" in capsys.readouterr().out
+    assert commands == [] and "nnUNetTrainerLWIInit: skipped, step 2 has begun" in capsys.readouterr().out
     step2.rename(step2.parent / "checkpoint_latest.pth")
     train()
     assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--c"]]

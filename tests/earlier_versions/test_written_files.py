@@ -16,7 +16,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover.suitability import changes_since, read_step2
+from nnunetv2_lwi.handover.suitability import changes_since, read_run
+from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.earlier_versions.written_files import read_plans, read_skeleton
@@ -127,7 +128,8 @@ def test_where_the_plan_says_nothing_they_are_refused_by_name_with_the_way_back(
     with pytest.raises(UserError, match=rf"does not fit .*lwi\.order_heads.*{back}"):
         dataset.trainer(nnUNetTrainerLWIInit).load_checkpoint(str(path))
     step2, _ = place(dataset, "step2", version)
-    changes = changes_since(read_step2(step2), dataset.plans, "3d_fullres", dataset.dataset_json, None)
+    state, dataset_json = read_run(step2, STEP2_TRAINER), dataset.dataset_json
+    changes = changes_since(state, STEP2_TRAINER, dataset.plans, "3d_fullres", dataset_json, None)
     assert "lwi.seg.hand_over: 'network', here 'encoder'" in changes
     plans = with_the_papers_recipe(dataset).plans
-    assert changes_since(read_step2(step2), plans, "3d_fullres", dataset.dataset_json, None) == []
+    assert changes_since(state, STEP2_TRAINER, plans, "3d_fullres", dataset_json, None) == []

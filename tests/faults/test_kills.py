@@ -19,7 +19,8 @@ from typing import Any
 import pytest
 import torch
 
-from nnunetv2_lwi.handover.checkpoint import IN_ORDER_OF_RESUMING, read_checkpoint
+from nnunetv2_lwi.handover.checkpoint import read_checkpoint
+from nnunetv2_lwi.names import IN_ORDER_OF_RESUMING
 from tests.faults.killable import STAGES, STEP1, STEP2, Ended, Job, Training, folder_of, start_server
 from tests.faults.uninterrupted import Trainings, final_checkpoint, make_trainings, require_success
 

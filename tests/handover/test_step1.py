@@ -131,7 +131,13 @@ def test_images_that_were_preprocessed_again_since_are_told():
     step1 = step1_of({"a": image(1), "b": image(2)})
     assert judge(step1, {}, here(["a", "b"], [], contents={"a": image(1), "b": image(2)})).warnings == []
     (told,) = judge(step1, {}, here(["a", "b"], [], contents={"a": image(1), "b": image(2, scale=2)})).warnings
-    assert told == "the preprocessed images of 1 cases are others than those that step 1 saw: b"
+    assert told == ("step 1 was another run than this: the preprocessed images of 1 cases are others than then: b")
+
+
+def test_a_step_1_of_other_cases_of_the_data_set_is_told():
+    told = judge(step1_of({"a": image(1), "b": image(2)}), {}, here(["a"], [])).warnings
+    assert told == ["step 1 was another run than this: 1 training cases are gone: b"]
+    assert judge(step1_of({"a": image(1)}), {}, here(["x"], [], "Other")).warnings == []
 
 
 def test_what_a_step_1_kept_back_is_what_it_trained(tmp_path):

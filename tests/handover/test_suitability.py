@@ -13,7 +13,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import FORMAT
 from nnunetv2_lwi.handover.digest import make_digest
-from nnunetv2_lwi.handover.suitability import changes_since, check_step1, check_weights, read_step2, require_fitting
+from nnunetv2_lwi.handover.suitability import changes_since, check_step1, check_weights, read_run, require_fitting
 from nnunetv2_lwi.method.pretext_network import build_pretext_network
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.split_file import Cases
@@ -105,10 +105,10 @@ def write_step2(path: Path, plans: Plans, **changes: Any) -> Path:
 
 
 def test_a_step_2_says_what_it_was_trained_with(tmp_path, plans):
-    state = read_step2(write_step2(tmp_path / "a.pth", plans))
-    assert changes_since(state, plans, "3d_fullres", DATASET_JSON, None) == []
+    state = read_run(write_step2(tmp_path / "a.pth", plans), STEP2_TRAINER)
+    assert changes_since(state, STEP2_TRAINER, plans, "3d_fullres", DATASET_JSON, None) == []
     other = changed(plans, order_weight=0.5, seg={"epochs": 7, "lr": 1e-2})
-    assert changes_since(state, other, "3d_fullres", DATASET_JSON, None) == [
+    assert changes_since(state, STEP2_TRAINER, other, "3d_fullres", DATASET_JSON, None) == [
         f"lwi.order_weight: {order_weight(plans)}, here 0.5",
         "lwi.seg.epochs: 2, here 7",
     ]
@@ -117,11 +117,11 @@ def test_a_step_2_says_what_it_was_trained_with(tmp_path, plans):
 def test_where_a_step_2_belongs_nothing_else_is_read(tmp_path, plans):
     path = write_step1(tmp_path / "a.pth", plans)
     with pytest.raises(UserError) as error:
-        read_step2(path)
+        read_run(path, STEP2_TRAINER)
     assert error.value.reason == f"{path} is a checkpoint of {STEP1_TRAINER}, where one of {STEP2_TRAINER} belongs."
     torch.save({"trainer_name": STEP2_TRAINER, "network_weights": {}}, path)
     with pytest.raises(UserError, match=f"a checkpoint of {STEP2_TRAINER}, where one of"):
-        read_step2(path)
+        read_run(path, STEP2_TRAINER)
     for changes, lacking in (
         ({"digest": {}, "start": {}}, r"digest\.lwi, start\.kind"),
         ({"digest": {}}, r"digest\.lwi"),
@@ -129,6 +129,6 @@ def test_where_a_step_2_belongs_nothing_else_is_read(tmp_path, plans):
         ({"start": {}}, r"start\.kind"),
     ):
         with pytest.raises(UserError, match=rf"is damaged: its lwi holds no {lacking}\. Move it away\.$"):
-            read_step2(write_step2(path, plans, **changes))
+            read_run(write_step2(path, plans, **changes), STEP2_TRAINER)
     with pytest.raises(UserError, match=rf"{path} was written by another version of nnunetv2_lwi: its format is 0"):
-        read_step2(write_step2(path, plans, format=0))
+        read_run(write_step2(path, plans, format=0), STEP2_TRAINER)

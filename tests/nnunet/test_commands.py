@@ -45,14 +45,15 @@ def test_the_exit_code_is_the_command_s():
     assert run_command([sys.executable, "-c", "raise SystemExit(3)"], os.environ) == 3
 
 
-def test_nothing_that_windows_lacks_is_asked_for_there(monkeypatch):
+@pytest.mark.parametrize("platform", ["linux", "win32"])
+def test_nothing_is_asked_of_python_that_windows_lacks(monkeypatch, platform):
     asked = {}
-    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr(sys, "platform", platform)
     monkeypatch.setattr(
         subprocess, "run", lambda command, **how: asked.update(how) or subprocess.CompletedProcess(command, 0)
     )
     run_command(["a"], {})
-    assert "preexec_fn" not in asked
+    assert "preexec_fn" not in asked and (asked["command"] == ["a"]) == (platform == "win32")
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
@@ -142,3 +143,31 @@ def test_a_package_that_a_logger_needs_is_looked_for_first(dataset, monkeypatch)
     with pytest.raises(UserError, match="wandb is not installed: pip install wandb, or unset"):
         dataset.trainer(nnUNetTrainerLWISeg, seg=RANDOM_START)
     assert not list(dataset.results.iterdir())
+
+
+@TRAINERS
+def test_a_subclass_that_sets_its_own_length_and_rate_trains_by_them(dataset, cls):
+    """As all of nnU-Net's variants do, after the constructor they inherit."""
+    trainer = type(f"{cls.__name__}_3epochs", (cls,), {})
+    trainer.__init__ = with_own_settings(cls.__init__)
+    trainer = dataset.trainer(trainer, seg=RANDOM_START)
+    trainer.run_training()
+    rates = trainer.logger.get_checkpoint()["lrs"]
+    expected = [0.5 * (1 - epoch / 3) ** 0.9 for epoch in range(3)]
+    assert rates == pytest.approx(expected)
+    assert trainer.optimizer.param_groups[0]["weight_decay"] == 0.25
+
+
+def with_own_settings(inherited):
+    def init(self, plans, configuration, fold, dataset_json, device=torch.device("cuda")):  # noqa: B008
+        inherited(self, plans, configuration, fold, dataset_json, device)
+        self.num_epochs, self.initial_lr, self.weight_decay = 3, 0.5, 0.25
+
+    return init
+
+
+def test_a_subclass_that_leaves_no_epoch_after_the_warm_up_is_told(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 9, "warmup_epochs": 3, "start": "random"})
+    trainer.num_epochs = 3
+    with pytest.raises(UserError, match=r"trains 3 epochs, of which lwi\.seg\.warmup_epochs = 3 in the plan leaves none"):
+        trainer.initialize()
