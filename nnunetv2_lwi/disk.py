@@ -82,6 +82,24 @@ def require_locks(folder: Path, instead: str) -> None:
             raise UserError(f"The file system of {there} has no file locks ({error.strerror}): {instead}.") from error
 
 
+def require_room(folder: Path, needed: int, what: str) -> None:
+    """Look at the free space where a folder is, or where it will be made; a quota is not seen.
+
+    Args:
+        needed: bytes.
+        what: will be written.
+
+    Raises:
+        UserError: there is less.
+    """
+    free = shutil.disk_usage(_nearest(folder)).free
+    if free < needed:
+        raise UserError(
+            f"{folder} has {free / 2**20:.0f} MiB free, and {what} need about {needed / 2**20:.0f} MiB: make room, or set "
+            "nnUNet_results to another disk."
+        )
+
+
 @contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """A file to write to, which takes the place of ``path`` at the end of the block, or is removed where the block fails.

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from nnunetv2_lwi.disk import (
     link,
     remove_partial,
     require_locks,
+    require_room,
     require_writable,
     telling_disk_trouble,
     write_json,
@@ -157,3 +159,10 @@ def test_what_a_kill_left_is_removed_and_nothing_else(tmp_path):
         (tmp_path / name).touch()
     remove_partial(tmp_path, "checkpoint_*.pth")
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+def test_room_is_looked_at_before_it_is_needed(tmp_path, monkeypatch):
+    require_room(tmp_path / "a" / "b", 1, "checkpoints")
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2**20))
+    with pytest.raises(UserError, match=r"b has 1 MiB free, and checkpoints need about 3 MiB: make room"):
+        require_room(tmp_path / "a" / "b", 3 * 2**20, "checkpoints")

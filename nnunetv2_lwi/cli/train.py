@@ -37,13 +37,18 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: the training cannot start, or nnU-Net's command failed.
     """
+    from nnunetv2_lwi.training.step2_needs import require_declared_labels
+
     target = read_target(arguments.dataset, arguments.plans_name, arguments.configuration, arguments.fold)
     require_both_steps(target, arguments.device, arguments.num_gpus)
     more = ["-device", arguments.device] if arguments.device != "cuda" else []
     more += ["-num_gpus", str(arguments.num_gpus)] if arguments.num_gpus > 1 else []
     if arguments.step1 is not None:
         check_for(arguments.step1, target)
-    if is_step1_needed(target, arguments.step1):
+    step1_needed = is_step1_needed(target, arguments.step1)
+    if newest_checkpoint(target.output_folder(STEP2_TRAINER)) is None:
+        require_declared_labels(target)
+    if step1_needed:
         require_unchanged(target, STEP1_TRAINER)
         run_step(target, STEP1_TRAINER, more)
         check_for(target.output_folder(STEP1_TRAINER) / FINAL, target)
@@ -61,14 +66,12 @@ def require_both_steps(target: Target, device: str, gpus: int) -> None:
 
     from nnunetv2_lwi.training.devices import require_gpus
     from nnunetv2_lwi.training.preconditions import require_trainable
-    from nnunetv2_lwi.training.step2_needs import require_declared_labels
 
     require_gpus(device, gpus)
     for trainer in (STEP1_TRAINER, STEP2_TRAINER):
         require_trainable(
             trainer, target.plans, target.configuration, target.fold, target.dataset_json, torch.device(device)
         )
-    require_declared_labels(target)
 
 
 def is_step1_needed(target: Target, named: Path | None) -> bool:
@@ -109,7 +112,7 @@ def require_unchanged(target: Target, trainer: str, named: Path | None = None) -
     from nnunetv2_lwi.planning.recipes import way_back
 
     folder = target.output_folder(trainer)
-    checkpoint = next((folder / name for name in IN_ORDER_OF_RESUMING if (folder / name).is_file()), None)
+    checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
         return None
     state = read_run(checkpoint, trainer)
@@ -122,6 +125,11 @@ def require_unchanged(target: Target, trainer: str, named: Path | None = None) -
             "away, or use plans of another name (-p)."
         )
     return checkpoint
+
+
+def newest_checkpoint(fold_folder: Path) -> Path | None:
+    """The one that a training of this folder would go on from, if there is any."""
+    return next((fold_folder / name for name in IN_ORDER_OF_RESUMING if (fold_folder / name).is_file()), None)
 
 
 def _began_from(step1: Path, start: Mapping[str, Any]) -> bool:

@@ -18,7 +18,6 @@ from nnunetv2.evaluation.evaluate_predictions import (
     key_to_label_or_region,
     region_or_label_to_mask,
 )
-from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
 from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
@@ -155,9 +154,7 @@ def _predict(predictor: nnUNetPredictor, folder: Path, how: str, labelled: Label
 def read_scores(place: Workplace, folder: Path, labels: Mapping[str, str]) -> Scores:
     """Dice of nnU-Net's summary.json of a folder of predictions, made if it is not there, and HD95 of the same files."""
     summary = folder / "summary.json"
-    reader = determine_reader_writer_from_dataset_json(
-        place.source.dataset_json, next(iter(labels.values())), verbose=False
-    )()
+    reader = PlansManager(place.source.plans).image_reader_writer_class()
     names = place.source.class_names()
     if not summary.is_file():
         compute_metrics_on_folder(

@@ -161,7 +161,8 @@ class Source:
             return None
         ending = self.file_ending
         channels = len(next(self.dataset_json[key] for key in CHANNELS if key in self.dataset_json))
-        labels = {path.name.removesuffix(ending): path for path in sorted((self.raw / "labelsTs").glob(f"*{ending}"))}
+        files = [path for path in sorted((self.raw / "labelsTs").glob(f"*{ending}")) if not path.name.startswith(".")]
+        labels = {path.name.removesuffix(ending): path for path in files}
         images = {case: [self.raw / "imagesTs" / f"{case}_{c:04d}{ending}" for c in range(channels)] for case in labels}
         complete = [case for case in labels if all(path.is_file() for path in images[case])]
         if not complete:

@@ -5,6 +5,7 @@ A checkpoint holds plain Python values and CPU tensors only, so that ``torch.loa
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import warnings
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nnunetv2_lwi.disk import disk_error_behind, writing_failed, written_whole
+from nnunetv2_lwi.disk import DISK_TROUBLE, disk_error_behind, writing_failed, written_whole
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import IN_ORDER_OF_RESUMING
 from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS
@@ -120,9 +121,10 @@ def _reason(error: BaseException) -> str:
 def _trouble_of_the_machine(error: BaseException) -> str | None:
     """What went wrong beside the file, so that nobody throws good weights away; None where the file itself is no good."""
     disk = disk_error_behind(error)
-    if disk is not None and disk.errno is not None:
+    if disk is not None and disk.errno in DISK_TROUBLE:
         return disk.strerror
-    if isinstance(error, MemoryError) or "not enough memory" in str(error) or "allocate memory" in str(error):
+    out_of_memory = isinstance(error, MemoryError) or (disk is not None and disk.errno == errno.ENOMEM)
+    if out_of_memory or any(words in str(error) for words in ("not enough memory", "allocate memory")):
         return "memory does not suffice"
     return None
 

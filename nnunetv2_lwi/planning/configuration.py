@@ -10,6 +10,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager, deter
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.planning.plan_rules import require_configuration, require_dataset_json, require_plans
 from nnunetv2_lwi.planning.spacing import spacing_problem
 
@@ -85,15 +86,14 @@ def label_manager(plans: dict[str, Any], dataset_json: dict[str, Any]) -> LabelM
 
 
 def _suggestion(plans: dict[str, Any], unusable: str) -> str:
-    manager = PlansManager(plans)
-    usable = [
-        name
-        for name in manager.available_configurations
-        if name != unusable
-        and len((c := manager.get_configuration(name)).configuration.get("patch_size", ())) == 3
-        and c.previous_stage_name is None
-    ]
+    usable = [name for name in plans["configurations"] if name != unusable and _is_usable(resolve(plans, name))]
     return f": {' or '.join(usable)}" if usable else "; these plans have none"
+
+
+def _is_usable(configuration: Mapping[str, Any]) -> bool:
+    """Whether a neighbour, which may be broken, looks like a 3D configuration without a previous stage."""
+    patch = configuration.get("patch_size")
+    return isinstance(patch, list) and len(patch) == 3 and configuration.get("previous_stage") is None
 
 
 def network_class(configuration: ConfigurationManager) -> Any:

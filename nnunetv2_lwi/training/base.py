@@ -16,7 +16,7 @@ from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, autocast, nn
 
-from nnunetv2_lwi.disk import DISK_TROUBLE, ONLY_WRITING, missing_folders, telling_disk_trouble, writing_failed
+from nnunetv2_lwi.disk import DISK_TROUBLE, ONLY_WRITING, missing_folders, require_room, telling_disk_trouble, writing_failed
 from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.parts import keys_handed_over
 from nnunetv2_lwi.handover.record import Record, record_of
@@ -40,6 +40,9 @@ from nnunetv2_lwi.training.preconditions import require_trainable
 from nnunetv2_lwi.training.randomness import seed_all
 from nnunetv2_lwi.training.resumable import WANDB, ResumableTrainer
 from nnunetv2_lwi.training.step2_needs import highest_label
+
+CHECKPOINTS_AT_ONCE = 3
+"""Best, latest, and the one that takes the place of either; at the end final, best and what takes latest's place."""
 
 
 class LWITrainer(ResumableTrainer):
@@ -140,9 +143,18 @@ class LWITrainer(ResumableTrainer):
         """
         with telling_what_cannot_be_built(configuration):
             network = on_shapes(lambda: self.try_network(configuration, channels))
+        folder = self.target.output_folder(self.__class__.__name__)
+        there = sum(path.stat().st_size for path in folder.glob("checkpoint_*.pth"))
+        require_room(folder, self._bytes_to_write(network) - there, "its checkpoints")
         weights = given_weights()
         if weights is not None:
             require_fitting(weights, network)
+
+    def _bytes_to_write(self, network: nn.Module) -> int:
+        """Of the checkpoints that lie there at once, the one that is being written among them."""
+        states = 3 if self.training_settings.optimizer == "AdamW" else 2
+        weights = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
+        return CHECKPOINTS_AT_ONCE * states * weights
 
     @abstractmethod
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
@@ -279,9 +291,10 @@ class LWITrainer(ResumableTrainer):
         Raises:
             UserError: the subclass leaves no epoch after the warm-up.
         """
-        own = {"epochs": self.num_epochs, "lr": self.initial_lr, "weight_decay": self.weight_decay}
-        settings = replace(self.training_settings, **own)
-        if settings.warmup_epochs >= settings.epochs:
+        settings = replace(
+            self.training_settings, epochs=max(1, self.num_epochs), lr=self.initial_lr, weight_decay=self.weight_decay
+        )
+        if 0 < settings.warmup_epochs >= settings.epochs:
             raise UserError(
                 f"{self.__class__.__name__} trains {settings.epochs} epochs, of which lwi.{self.step}.warmup_epochs = "
                 f"{settings.warmup_epochs} in the plan leaves none: set more epochs, or a shorter warm-up."

@@ -23,6 +23,7 @@ from nnunetv2_lwi.names import FINAL, IN_ORDER_OF_RESUMING, STEP1_TRAINER
 from nnunetv2_lwi.networks.build import build_network, output_scales, supports_deep_supervision
 from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.nnunet.command_line import begins_anew, given_weights
+from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.nnunet.target import Target
 from nnunetv2_lwi.planning.recipes import way_back
 from nnunetv2_lwi.planning.settings import LWISettings
@@ -268,10 +269,14 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
     def _next_stages(self) -> tuple[list[str], list[str]]:
         """Names of those whose data are preprocessed, and of those whose are not."""
-        base, names = Path(self.preprocessed_dataset_folder_base), self.configuration_manager.next_stage_names or []
-        folders = {name: base / self.plans_manager.get_configuration(name).data_identifier for name in names}
-        there = [name for name, folder in folders.items() if folder.is_dir() and any(folder.iterdir())]
+        names = self.configuration_manager.next_stage_names or []
+        there = [name for name in names if self._is_preprocessed(name)]
         return there, [name for name in names if name not in there]
+
+    def _is_preprocessed(self, configuration: str) -> bool:
+        identifier = resolve(self.plans_manager.plans, configuration).get("data_identifier")
+        folder = Path(self.preprocessed_dataset_folder_base) / str(identifier)
+        return identifier is not None and folder.is_dir() and any(folder.iterdir())
 
     def on_epoch_end(self) -> None:
         """nnU-Net's, with ``checkpoint_latest`` after ``checkpoint_best`` and when it is due, not every ``save_every``.

@@ -35,8 +35,9 @@ DOCUMENTED = dict(documented_rows())
 
 
 def snapshot(root: Path) -> dict[str, tuple[bytes, int] | None]:
-    """Every file with its content and time, every folder."""
+    """Every file with its content and time, every folder; but for what was read of the data, which is kept beside them."""
     paths = {str(path.relative_to(root)): path for path in root.rglob("*") if "__pycache__" not in path.parts}
+    paths = {name: path for name, path in paths.items() if not name.endswith("_contents_lwi.json")}
     return {name: (p.read_bytes(), p.stat().st_mtime_ns) if p.is_file() else None for name, p in paths.items()}
 
 

@@ -58,7 +58,8 @@ def test_the_commands_lead_from_raw_images_to_scored_predictions(workplace: Work
         torch.load(folder / "fold_0" / "checkpoint_final.pth", weights_only=True)
     log = next((step2 / "fold_0").glob("training_log_*.txt")).read_text()
     assert "Start: step 1 of Dataset004" in log
-    assert result.stdout.count("finished, skipped") == 2 and "It fits Dataset004" in result.stdout
+    assert "nnUNetTrainerLWIInit: skipped, step 2 has begun" in result.stdout
+    assert result.stdout.count("finished, skipped") == 1 and "It fits Dataset004" in result.stdout
 
     predictions = workplace.root / "predictions"
     assert len(list(predictions.glob("*.nii.gz"))) == TEST_CASES

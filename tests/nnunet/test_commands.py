@@ -48,10 +48,13 @@ def test_the_exit_code_is_the_command_s():
 @pytest.mark.parametrize("platform", ["linux", "win32"])
 def test_nothing_is_asked_of_python_that_windows_lacks(monkeypatch, platform):
     asked = {}
+
+    def record(command, **how):
+        asked.update(how, command=command)
+        return subprocess.CompletedProcess(command, 0)
+
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(
-        subprocess, "run", lambda command, **how: asked.update(how) or subprocess.CompletedProcess(command, 0)
-    )
+    monkeypatch.setattr(subprocess, "run", record)
     run_command(["a"], {})
     assert "preexec_fn" not in asked and (asked["command"] == ["a"]) == (platform == "win32")
 

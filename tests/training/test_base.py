@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -171,3 +172,25 @@ def test_a_subclass_that_leaves_no_epoch_after_the_warm_up_is_told(dataset):
     trainer.num_epochs = 3
     with pytest.raises(UserError, match=r"trains 3 epochs, of which lwi\.seg\.warmup_epochs = 3 in the plan leaves none"):
         trainer.initialize()
+
+
+@TRAINERS
+def test_room_for_the_checkpoints_is_looked_at_first(dataset, cls, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match=r"has 0 MiB free, and its checkpoints need about"):
+        dataset.trainer(cls, seg=RANDOM_START)
+    assert not list(dataset.results.iterdir())
+
+
+def test_as_much_room_as_is_asked_for_is_needed(dataset):
+    """Within a quarter: a checkpoint also holds the log and random states."""
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg=RANDOM_START)
+    trainer.run_training()
+    asked = trainer._bytes_to_write(trainer.network)
+    state = read_checkpoint(Path(trainer.output_folder) / "checkpoint_final.pth")
+    tensors = [
+        *state["network_weights"].values(),
+        *(s["momentum_buffer"] for s in state["optimizer_state"]["state"].values()),
+    ]
+    held = sum(tensor.untyped_storage().nbytes() for tensor in {tensor.data_ptr(): tensor for tensor in tensors}.values())
+    assert asked == pytest.approx(3 * held, rel=0.25)
