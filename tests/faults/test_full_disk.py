@@ -73,9 +73,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", tmp_path], check=True)
 
 
-def test_a_full_disk_is_told_first_and_the_training_goes_on_when_it_is_emptied(
-    trainings: Trainings, small_disk: Path
-):
+def test_a_full_disk_is_told_first_and_the_training_goes_on_when_it_is_emptied(trainings: Trainings, small_disk: Path):
     elsewhere = trainings.job(STEP1)
     job = begun(replace(elsewhere, results=small_disk / "results"))
     ballast = small_disk / "ballast"
