@@ -19,9 +19,9 @@ from typing import Any, NamedTuple
 import pytest
 import torch
 from batchgenerators.utilities.file_and_folder_operations import save_json
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from nnunetv2.run.run_training import run_training_entry
 
 from nnunetv2_lwi.cli import train as train_module
@@ -63,6 +63,17 @@ class Asked(NamedTuple):
         return (self.ratio, self.batch_size, self.left_out, self.version)
 
 
+CHANGES = [
+    *(("ratio", ratio) for ratio in (0.4, 0.6)),
+    *(("lr", rate) for rate in (0.01, 0.02)),
+    *(("batch_size", size) for size in (2, 3)),
+    *(("left_out", case) for case in CASES[3:]),
+    *(("version", version) for version in (0, 1)),
+    *(("labels", version) for version in (0, 1)),
+]
+KILLED = st.sampled_from([None, None, STEP1_TRAINER, STEP2_TRAINER])
+
+
 class Run(NamedTuple):
     """What a step's folder holds."""
 
@@ -91,6 +102,7 @@ class AnyOrder(RuleBasedStateMachine):
         self.monkeypatch.setenv("nnUNet_n_proc_DA", "0")
         self.monkeypatch.setenv("nnUNet_extTrainer", external_trainers())
         self.write()
+        self.preprocess_a_segmentation()
 
     def teardown(self) -> None:
         """Whatever was asked."""
@@ -107,6 +119,11 @@ class AnyOrder(RuleBasedStateMachine):
     def folder(self) -> Path:
         """The preprocessed data set."""
         return self.dataset.preprocessed / NAME
+
+    @property
+    def cases(self) -> Path:
+        """Its cases."""
+        return self.folder / "nnUNetPlans_3d_fullres"
 
     def write(self) -> None:
         """Plans and split as they are asked for."""
@@ -125,51 +142,38 @@ class AnyOrder(RuleBasedStateMachine):
         split = {"train": [case for case in CASES if case != self.asked.left_out], "val": [self.asked.left_out]}
         save_json([split], str(self.folder / "splits_final.json"))
 
-    @rule(ratio=st.sampled_from([0.4, 0.6]))
-    def change_a_setting_of_step_1(self, ratio: float) -> None:
-        """Or change it back."""
-        self.asked = self.asked._replace(ratio=ratio)
-        self.write()
+    @initialize(killed_in=KILLED)
+    def begin(self, killed_in: str | None) -> None:
+        """With a training, or a part of one."""
+        self.train(killed_in)
 
-    @rule(lr=st.sampled_from([0.01, 0.02]))
-    def change_a_setting_of_step_2(self, lr: float) -> None:
+    @rule(change=st.sampled_from(CHANGES), killed_in=KILLED)
+    def change_something_and_train(self, change: tuple[str, Any], killed_in: str | None) -> None:
         """Or change it back."""
-        self.asked = self.asked._replace(lr=lr)
+        self.asked = self.asked._replace(**dict([change]))
         self.write()
+        if change[0] == "version":
+            self.preprocess_an_image()
+        if change[0] == "labels":
+            self.preprocess_a_segmentation()
+        self.train(killed_in)
 
-    @rule(size=st.sampled_from([2, 3]))
-    def change_the_batch_size(self, size: int) -> None:
-        """Or change it back."""
-        self.asked = self.asked._replace(batch_size=size)
-        self.write()
-
-    @rule(case=st.sampled_from(CASES[3:]))
-    def change_the_split(self, case: str) -> None:
-        """Or change it back."""
-        self.asked = self.asked._replace(left_out=case)
-        self.write()
-
-    @rule(version=st.sampled_from([0, 1]))
-    def preprocess_another_image(self, version: int) -> None:
-        """Or the first one again."""
-        self.asked = self.asked._replace(version=version)
+    def preprocess_an_image(self) -> None:
+        """Of the version that is asked for."""
         image, segmentation = make_case(1, Options())
-        rewrite(self.folder / "nnUNetPlans_3d_fullres", CASES[1], image + 0.3 * version * image**2, segmentation)
+        rewrite(self.cases, CASES[1], image + 0.3 * self.asked.version * image**2, segmentation)
 
-    @rule(version=st.sampled_from([0, 1]))
-    def correct_the_labels(self, version: int) -> None:
-        """Or take the correction back."""
-        self.asked = self.asked._replace(labels=version)
+    def preprocess_a_segmentation(self) -> None:
+        """Of the version that is asked for."""
         image, segmentation = make_case(2, Options())
-        segmentation[0, 3, 3, :5] = 1 + version
-        rewrite(self.folder / "nnUNetPlans_3d_fullres", CASES[2], image, segmentation)
+        segmentation[0, 3, 3, :5] = 1 + self.asked.labels
+        rewrite(self.cases, CASES[2], image, segmentation)
 
     @rule()
     def add_a_case_that_no_fold_has(self) -> None:
         """It changes nothing."""
-        cases = self.folder / "nnUNetPlans_3d_fullres"
         for ending in (".b2nd", "_seg.b2nd", ".pkl"):
-            shutil.copy(cases / f"case_0{ending}", cases / f"later{ending}")
+            shutil.copy(self.cases / f"case_0{ending}", self.cases / f"later{ending}")
 
     @rule()
     def move_everything(self) -> None:
@@ -190,7 +194,7 @@ class AnyOrder(RuleBasedStateMachine):
         else:
             self.step2 = None
 
-    @rule(killed_in=st.sampled_from([None, None, STEP1_TRAINER, STEP2_TRAINER]))
+    @rule(killed_in=KILLED)
     def train(self, killed_in: str | None) -> None:
         """The command must refuse what the model refuses, and do, or go on with, everything else."""
         refused = self.is_refused()
@@ -296,6 +300,7 @@ def test_in_whatever_order(sequences: int, steps: int):
             deadline=None,
             database=None,
             derandomize=sequences < 100,
+            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
             print_blob=True,
         ),
