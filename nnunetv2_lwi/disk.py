@@ -9,7 +9,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
@@ -58,28 +57,6 @@ def require_writable(folder: Path, instead: str = "set nnUNet_results to a folde
         raise UserError(
             f"Nothing can be written to {folder}: {error.strerror} ({there}). Mend that, or {instead}."
         ) from error
-
-
-def require_locks(folder: Path, instead: str) -> None:
-    """Try to lock a file where a folder is, or where it will be made, and leave no trace. Windows locks everywhere.
-
-    Args:
-        instead: what the user may do.
-
-    Raises:
-        UserError: the file system there has no locks, as some network file systems, so that two processes would write to
-            one folder.
-    """
-    if find_spec("fcntl") is None:
-        return
-    import fcntl
-
-    there = _nearest(folder)
-    with tempfile.TemporaryFile(dir=there) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"The file system of {there} has no file locks ({error.strerror}): {instead}.") from error
 
 
 def require_room(folder: Path, needed: int, what: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 from pathlib import Path
@@ -16,7 +15,6 @@ from nnunetv2_lwi.disk import (
     disk_error_behind,
     link,
     remove_partial,
-    require_locks,
     require_room,
     require_writable,
     telling_disk_trouble,
@@ -96,18 +94,6 @@ def test_a_link_where_links_are_not_allowed_shows_the_same_files(tmp_path, monke
         assert path.is_symlink() == allowed
     assert (tmp_path / "folder" / "inner" / "a").read_text() == (tmp_path / "file").read_text() == "a"
     assert (tmp_path / "file").samefile(source / "inner" / "a"), "no second copy of the data"
-
-
-def test_a_file_system_without_locks_is_told(tmp_path, monkeypatch):
-    require_locks(tmp_path / "a" / "b", "name another")
-
-    def refuse(*_):
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(UserError, match=rf"of {tmp_path} has no file locks \(No locks available\): name another\."):
-        require_locks(tmp_path / "a" / "b", "name another")
-    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path, monkeypatch):

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunetv2_lwi.cli.options import add_set_option
-from nnunetv2_lwi.disk import require_locks, require_writable, write_text
+from nnunetv2_lwi.disk import require_writable, write_text
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.folders import folder_if_set
 from nnunetv2_lwi.nnunet.target import Target, parse_fold, read_target
+from nnunetv2_lwi.one_writer import in_turn
 
 if TYPE_CHECKING:
     from nnunetv2_lwi.comparison.arms import Arm
@@ -206,7 +207,6 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
         raise UserError(f"-o {output} lies in the data set, which is only read: name another folder.")
     if not arguments.list:
         require_writable(output, "name another folder with -o")
-        require_locks(output, "name a folder on another one with -o")
     check_starts(target, runs)
 
 
@@ -277,8 +277,6 @@ def _state(place: Workplace) -> str:
 
 def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace]) -> None:
     """comparison.csv, comparison.md, comparison.png and pictures of cases; processes that end together take turns."""
-    from filelock import FileLock
-
     from nnunetv2_lwi.comparison.pictures import draw_cases
     from nnunetv2_lwi.comparison.plots import draw_comparison
     from nnunetv2_lwi.comparison.results import read_outcomes, write_csv
@@ -287,7 +285,7 @@ def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace])
     outcomes = read_outcomes(runs, places)
     if not outcomes:
         raise UserError(f"No run in {folder} is finished yet.")
-    with FileLock(folder / "report.lock"):
+    with in_turn(folder / "report.lock"):
         write_csv(outcomes, folder / "comparison.csv")
         text = write_tables(outcomes, runs[0].arm, len(runs))
         write_text(folder / "comparison.md", text)

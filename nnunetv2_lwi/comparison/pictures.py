@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from nnunetv2.imageio.reader_writer_registry import determine_reader_writer_from_dataset_json
+from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
@@ -77,7 +77,7 @@ def _read(arm: Outcome, baseline: Outcome, cases: str, how: str, case: str) -> C
     images = source.test_images if cases == TEST else source.training_images
     ending = source.file_ending
     label = images.labels[case] if images else str(source.preprocessed / "gt_segmentations" / f"{case}{ending}")
-    reader = determine_reader_writer_from_dataset_json(source.dataset_json, label, verbose=False)()
+    reader = PlansManager(source.plans).image_reader_writer_class()
     truth, properties = reader.read_seg(label)
     of_baseline, of_arm = (
         reader.read_seg(str(predictions_folder(outcome.place, cases, how) / f"{case}{ending}"))[0][0]

@@ -1,7 +1,7 @@
 """A work list in a folder: several processes, on one machine or many, share it; what is done stays done.
 
 Each training has a lock file. The operating system frees the lock of a process that ended, however it ended, so a lock
-never goes stale; machines that share the folder need a file system with working locks (NFS 4 and local ones have them).
+never goes stale; processes that share the folder need a file system with working locks (NFS 4 and local ones have them).
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from filelock import FileLock, Timeout
-
 from nnunetv2_lwi.comparison.results import is_done, read_result
 from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.one_writer import OneWriter, require_no_writer
 
 SECONDS_BETWEEN_LOOKS = 5.0
 
@@ -41,6 +40,7 @@ class WorkList:
     say: Callable[[str], None]
     failures: dict[str, str] = field(default_factory=dict)
     done_here: set[str] = field(default_factory=set)
+    _told_of_locks: bool = False
 
     def run(self) -> None:
         """Do what is not done yet and wait for what other processes do.
@@ -82,15 +82,23 @@ class WorkList:
             if not self._ready(place):
                 continue
             place.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(place.lock, blocking=False)
+            writer = OneWriter(place.folder, place.lock.name)
             try:
-                with lock:
-                    if not is_done(place):
-                        self._do(place)
-                        return True
-            except Timeout:
+                self._tell_of_locks(writer.acquire())
+            except UserError:
                 continue
+            try:
+                if not is_done(place):
+                    self._do(place)
+                    return True
+            finally:
+                writer.release()
         return False
+
+    def _tell_of_locks(self, there: bool) -> None:
+        if not there and not self._told_of_locks:
+            self.say("The file system has no locks: call this command in one process at a time.")
+            self._told_of_locks = True
 
     def _ready(self, place: Workplace) -> bool:
         after = place.training.after
@@ -132,7 +140,7 @@ class WorkList:
 
     def _workers(self, left: Sequence[Workplace]) -> int:
         """How many processes, this one among them, hold a lock now."""
-        return max(1, sum(place.lock.exists() and _held(place) for place in left))
+        return 1 + sum(map(_held_by_another, left))
 
 
 def seconds_an_iteration(done: Sequence[Workplace]) -> float:
@@ -142,9 +150,9 @@ def seconds_an_iteration(done: Sequence[Workplace]) -> float:
     return float(seconds / sum(result["iterations"] for result in results))
 
 
-def _held(place: Workplace) -> bool:
+def _held_by_another(place: Workplace) -> bool:
     try:
-        with FileLock(place.lock, blocking=False):
-            return False
-    except Timeout:
+        require_no_writer(place.folder, place.lock.name)
+    except UserError:
         return True
+    return False

@@ -11,7 +11,7 @@ from pathlib import Path
 from nnunetv2_lwi.demonstration.place import Demo
 from nnunetv2_lwi.demonstration.stages import Stage
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.nnunet.commands import nnunet_environment, shell_line
+from nnunetv2_lwi.nnunet.commands import nnunet_environment, shell_line, tied_to_this_process
 
 LINES_OF_A_FAILURE = 20
 SECONDS_BETWEEN_LOOKS = 0.2
@@ -33,7 +33,9 @@ def run_stage(demo: Demo, number: int, stage: Stage) -> None:
     environment = nnunet_environment(**demo.variables, PYTHONUNBUFFERED="1")
     with (
         log.open("wb") as sink,
-        subprocess.Popen(stage.command, env=environment, stdout=sink, stderr=subprocess.STDOUT) as process,
+        subprocess.Popen(
+            tied_to_this_process(stage.command), env=environment, stdout=sink, stderr=subprocess.STDOUT
+        ) as process,
     ):
         for line in follow(process, log):
             show_if_telling(line)

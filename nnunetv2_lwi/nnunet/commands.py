@@ -69,9 +69,13 @@ def run_command(command: Sequence[str], environment: Mapping[str, str], **how: A
     Args:
         how: more for :func:`subprocess.run`.
     """
-    if sys.platform == "linux":
-        command = [sys.executable, "-I", "-S", "-c", TIED, str(os.getpid()), *command]
-    return subprocess.run(command, env=environment, check=False, **how).returncode
+    return subprocess.run(tied_to_this_process(command), env=environment, check=False, **how).returncode
+
+
+def tied_to_this_process(command: Sequence[str]) -> list[str]:
+    """The command line that runs it so that it ends when this process is killed."""
+    tied = [sys.executable, "-I", "-S", "-c", TIED, str(os.getpid())] if sys.platform == "linux" else []
+    return [*tied, *command]
 
 
 def shell_line(command: Sequence[str]) -> str:

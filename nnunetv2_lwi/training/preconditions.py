@@ -19,6 +19,7 @@ from nnunetv2_lwi.nnunet.command_line import given_names
 from nnunetv2_lwi.nnunet.folders import folder_of, require_preprocessed
 from nnunetv2_lwi.nnunet.split_file import require_fold
 from nnunetv2_lwi.nnunet.target import Target, require_own_names
+from nnunetv2_lwi.one_writer import require_no_writer
 from nnunetv2_lwi.planning.configuration import count_channels, resolve_configuration
 from nnunetv2_lwi.planning.intensities import warnings_of_intensities
 from nnunetv2_lwi.planning.plan_rules import misplaced_blocks, require_augmentable
@@ -26,7 +27,6 @@ from nnunetv2_lwi.planning.recipes import Decision
 from nnunetv2_lwi.planning.settings import LWISettings, decisions
 from nnunetv2_lwi.training.devices import require_compiler, require_device
 from nnunetv2_lwi.training.distributed import is_first_rank
-from nnunetv2_lwi.training.one_writer import require_no_writer
 from nnunetv2_lwi.training.step2_needs import problems_of_step2, require_step2
 
 

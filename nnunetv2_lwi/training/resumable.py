@@ -30,8 +30,8 @@ from nnunetv2_lwi.handover.record import Record, differences
 from nnunetv2_lwi.handover.transfer import misfits
 from nnunetv2_lwi.names import FINAL, STEP1_TRAINER
 from nnunetv2_lwi.nnunet.private import without_compilation
+from nnunetv2_lwi.one_writer import LOCK, OneWriter
 from nnunetv2_lwi.planning.recipes import way_back
-from nnunetv2_lwi.training.one_writer import LOCK, OneWriter
 from nnunetv2_lwi.training.optimization import optimizer_of
 from nnunetv2_lwi.training.randomness import get_random_state, seed_all, set_random_state
 

@@ -12,10 +12,10 @@ from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_lwi.method.feature_rank import FeatureMoments
 from nnunetv2_lwi.nnunet.patches import tile
+from nnunetv2_lwi.one_writer import LOCK
 from nnunetv2_lwi.training import resumable
 from nnunetv2_lwi.training.monitoring.readouts import TrainingProbe
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
-from nnunetv2_lwi.training.one_writer import LOCK
 
 
 def run(trainer) -> dict[str, torch.Tensor]:

@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.one_writer import LOCK, OneWriter, in_turn, require_no_writer
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.training.one_writer import LOCK, OWNER, OneWriter, require_no_writer
 
 HOLD = """
 import sys, time, multiprocessing
 from pathlib import Path
-from nnunetv2_lwi.training.one_writer import OneWriter
+from nnunetv2_lwi.one_writer import OneWriter
 writer = OneWriter(Path(sys.argv[1]))
 assert writer.acquire()
 worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))   # as a loader's worker is started
@@ -63,7 +63,7 @@ def test_a_process_that_was_killed_blocks_nobody_though_its_workers_live_on(tmp_
     writer = OneWriter(tmp_path)
     assert writer.acquire()
     writer.release()
-    assert not (tmp_path / OWNER).exists()
+    assert not writer.owner.exists()
 
 
 def test_within_a_process_the_same_right_may_be_had_twice(tmp_path):
@@ -85,16 +85,18 @@ def test_where_the_file_system_has_no_locks_nothing_is_refused(tmp_path, monkeyp
     for _ in range(2):
         assert not OneWriter(tmp_path).acquire(), "and nothing goes stale"
     require_no_writer(tmp_path)
+    with in_turn(tmp_path / "report.lock"):
+        """Nobody is waited for."""
 
 
 def test_a_training_takes_the_right_and_leaves_it(dataset, monkeypatch):
     trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
     held = []
     folder = Path(trainer.output_folder)
-    monkeypatch.setattr(trainer, "on_train_epoch_start", lambda: held.append((folder / OWNER).read_text()))
+    monkeypatch.setattr(trainer, "on_train_epoch_start", lambda: held.append(trainer.writer.owner.read_text()))
     trainer.run_training()
     assert held and f"process {os.getpid()} on" in held[0]
-    assert not (folder / OWNER).exists() and (folder / LOCK).exists()
+    assert not trainer.writer.owner.exists() and (folder / LOCK).exists()
 
 
 def test_a_training_beside_another_ends_before_it_writes(dataset):
@@ -103,4 +105,4 @@ def test_a_training_beside_another_ends_before_it_writes(dataset):
     with another_process(folder):
         with pytest.raises(UserError, match="is being written to by another training"):
             dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
-        assert sorted(path.name for path in folder.iterdir()) == sorted([LOCK, OWNER])
+        assert sorted(path.name for path in folder.iterdir()) == sorted([LOCK, OneWriter(folder).owner.name])

@@ -1,4 +1,4 @@
-"""One training folder, one writer: a second job that is started on it ends with one line.
+"""One folder, one writer: a second job that is started on a training's folder ends with one line.
 
 The operating system frees the lock of a process that ended, however it ended, so that no lock ever goes stale. The lock's
 file stays behind, empty: one that is removed may be locked twice.
@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock, SoftFileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from nnunetv2_lwi.errors import UserError
 
-LOCK, OWNER = ".writer.lock", ".writer.txt"
+LOCK = ".writer.lock"
 
 
 class OneWriter:
@@ -24,11 +25,15 @@ class OneWriter:
 
     Args:
         folder: where a training writes.
+        name: of the lock's file in it.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = LOCK) -> None:
         self.folder = folder
-        self._lock: FileLock | None = None
+        self.path = folder / name
+        self.owner = self.path.with_suffix(".txt")
+        """Says who has the right."""
+        self._lock: BaseFileLock | None = None
 
     def acquire(self) -> bool:
         """Take it, or have it already.
@@ -41,12 +46,12 @@ class OneWriter:
         """
         if self._lock is not None:
             return True
-        lock = FileLock(self.folder / LOCK, blocking=False, is_singleton=True)
+        lock = FileLock(self.path, blocking=False, is_singleton=True)
         try:
             lock.acquire()
         except Timeout as error:
             raise UserError(
-                f"{self.folder} is being written to by another training{self._owner()}: wait until it ends, or end it, and "
+                f"{self.folder} is being written to by another training{self._who()}: wait until it ends, or end it, and "
                 "run the same command with --c."
             ) from error
         except (OSError, NotImplementedError):
@@ -57,29 +62,48 @@ class OneWriter:
         self._lock = lock
         with contextlib.suppress(OSError):
             since = f"{datetime.now():%Y-%m-%d %H:%M}"
-            (self.folder / OWNER).write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", "utf-8")
+            self.owner.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", "utf-8")
         return True
 
     def release(self) -> None:
         """Leave it to others."""
         if self._lock is None:
             return
-        (self.folder / OWNER).unlink(missing_ok=True)
+        self.owner.unlink(missing_ok=True)
         self._lock.release()
         self._lock = None
 
-    def _owner(self) -> str:
+    def _who(self) -> str:
         try:
-            return f" ({(self.folder / OWNER).read_text('utf-8')})"
+            return f" ({self.owner.read_text('utf-8')})"
         except OSError:
             return ""
 
 
-def require_no_writer(folder: Path) -> None:
+@contextlib.contextmanager
+def in_turn(path: Path) -> Iterator[None]:
+    """Wait until no other process is within such a block; where the file system has no locks, do not.
+
+    Args:
+        path: of the lock's file.
+    """
+    lock = FileLock(path)
+    held = False
+    with contextlib.suppress(OSError, NotImplementedError):
+        lock.acquire()
+        held = True
+    try:
+        yield
+    finally:
+        if held:
+            lock.release()
+
+
+def require_no_writer(folder: Path, name: str = LOCK) -> None:
     """Raises:
     UserError: another process writes to the folder.
     """
-    if (folder / LOCK).is_file():
-        writer = OneWriter(folder)
+    if (folder / name).is_file():
+        writer = OneWriter(folder, name)
         writer.acquire()
         writer.release()
