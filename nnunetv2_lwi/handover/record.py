@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any
 
 from nnunetv2_lwi.errors import shortened
@@ -41,7 +42,7 @@ def make_record(
         "dataset": plans["dataset_name"],
         "train": train,
         "val": val,
-        "plan": plan | {"intensities": plans.get("foreground_intensity_properties_per_channel")},
+        "plan": plan | {"intensities": _comparable(plans.get("foreground_intensity_properties_per_channel"))},
         "contents": {case: content.plain() for case, content in contents.items()},
     }
     if dataset_json is not None:
@@ -80,6 +81,13 @@ def differences(theirs: Record | None, ours: Record) -> list[str]:
         what = "images or labels" if with_labels else "images"
         found.append(f"the preprocessed {what} of {len(other)} cases are others than then: {shortened(other)}")
     return found
+
+
+def _comparable(value: Any) -> Any:
+    """NaN, as nnU-Net gives for a data set without foreground, is a word: it does not equal itself."""
+    if isinstance(value, Mapping):
+        return {key: _comparable(entry) for key, entry in value.items()}
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
 
 
 def read_plain(record: Record) -> dict[str, Content]:

@@ -105,6 +105,11 @@ class LWITrainer(ResumableTrainer):
             UserError: it cannot begin.
         """
 
+    @property
+    def needs_segmentations(self) -> bool:
+        """Whether the loaders read them."""
+        return True
+
     def configure(self) -> None:
         """What a step sets differently from nnU-Net, at the end of construction (whose arguments nnU-Net prescribes)."""
 
@@ -246,7 +251,8 @@ class LWITrainer(ResumableTrainer):
         train, val = super().get_tr_and_val_datasets()
         highest = highest_label(self.label_manager) if self.reads_labels else None
         self.voxel_checks = VoxelChecks({*train.identifiers, *val.identifiers}, highest)
-        return CheckedDataset(train, self.voxel_checks), CheckedDataset(val, self.voxel_checks)
+        checks, reads = self.voxel_checks, self.needs_segmentations
+        return CheckedDataset(train, checks, reads), CheckedDataset(val, checks, reads)
 
     def get_dataloaders(self) -> tuple[Any, Any]:
         """nnU-Net's, which draw their first batches here."""

@@ -27,7 +27,7 @@ from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.loading.augmentation import OwnDraws
-from nnunetv2_lwi.training.loading.label_free import no_labels, without_labels
+from nnunetv2_lwi.training.loading.label_free import no_labels, of_images_alone, without_labels
 from nnunetv2_lwi.training.monitoring.description import describe_step1
 from nnunetv2_lwi.training.monitoring.progress import PretextLogger
 from nnunetv2_lwi.training.monitoring.readouts import PROBES_IN_A_TRAINING, TrainingProbe
@@ -53,8 +53,16 @@ class nnUNetTrainerLWIInit(LWITrainer):
         self.label_manager = no_labels()
         self.oversample_foreground_percent = 0.0
         self.enable_deep_supervision = False
+        if not self.needs_segmentations:
+            self.get_training_transforms = of_images_alone(self.get_training_transforms)  # type: ignore[method-assign]
+            self.get_validation_transforms = of_images_alone(self.get_validation_transforms)  # type: ignore[method-assign]
         self.best_val_loss: float | None = None
         self.readouts: TrainingProbe | None = None
+
+    @property
+    def needs_segmentations(self) -> bool:
+        """Where an image was normalised within a mask, which they hold, or the transforms for the device expect them."""
+        return self.augments_on_device or any(self.configuration_manager.use_mask_for_norm)
 
     @staticmethod
     def build_network_architecture(

@@ -38,6 +38,12 @@ def test_the_same_run_is_the_same_whatever_the_order_of_its_cases():
     assert differences(record(), record(None)) == [], "the split is nnU-Net's to draw"
 
 
+def test_intensities_of_no_foreground_are_the_same_again():
+    plans = {"dataset_name": "D", "foreground_intensity_properties_per_channel": {"0": {"mean": float("nan")}}}
+    one, other = (make_record(deepcopy(plans), CONFIGURATION, None, {}, None) for _ in range(2))
+    assert differences(one, deepcopy(other)) == []
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

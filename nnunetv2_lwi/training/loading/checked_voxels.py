@@ -17,6 +17,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
 from numpy.typing import NDArray
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.training.loading.label_free import NoSegmentation
 
 NONE_FOUND = -1
 LOWEST_LABEL = -1
@@ -105,15 +106,18 @@ class CheckedVolume:
 class CheckedDataset:
     """A data set as nnU-Net's loader uses it, whose images and segmentations are looked at as they are read."""
 
-    def __init__(self, dataset: nnUNetBaseDataset, checks: VoxelChecks) -> None:
+    def __init__(self, dataset: nnUNetBaseDataset, checks: VoxelChecks, reads_segmentations: bool = True) -> None:
         self._dataset = dataset
         self._checks = checks
+        self._reads_segmentations = reads_segmentations
         self.identifiers: list[str] = dataset.identifiers
 
     def load_case(self, identifier: str) -> tuple[Any, ...]:
         """Image, segmentation, segmentation of the previous stage, properties."""
         image, segmentation, *rest = self._dataset.load_case(identifier)
         checked = CheckedVolume(image, lambda voxels: self._checks.image(identifier, voxels))
-        if self._checks.highest_label is not None:
+        if not self._reads_segmentations:
+            segmentation = NoSegmentation(image.shape)
+        elif self._checks.highest_label is not None:
             segmentation = CheckedVolume(segmentation, lambda voxels: self._checks.labels(identifier, voxels))
         return checked, segmentation, *rest

@@ -87,7 +87,7 @@ def test_a_batch_with_such_voxels_changes_nothing(world, cls, step):
 
 
 def test_the_loader_sees_the_same_data_set(dataset):
-    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
     trainer.initialize()
     train, _ = trainer.get_tr_and_val_datasets()
     assert isinstance(train, CheckedDataset)

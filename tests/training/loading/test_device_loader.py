@@ -42,6 +42,7 @@ def first_batch(trainer):
 def test_a_batch_is_the_one_that_nnunets_workers_would_make(make_dataset, monkeypatch, cls, options):
     """Of one sample: with more, crops and transforms are drawn in another order."""
     dataset = make_dataset(batch_size=1, **options)
+    monkeypatch.setattr(cls, "needs_segmentations", True)
     theirs = first_batch(dataset.trainer(cls, seg=RANDOM_START))
     monkeypatch.setattr(cls, "augments_on_device", True)
     trainer = dataset.trainer(cls, seg=RANDOM_START)
