@@ -22,10 +22,18 @@ HOLD = """
 import sys, time, multiprocessing
 from pathlib import Path
 from nnunetv2_lwi.one_writer import OneWriter
+fork = multiprocessing.get_context("fork")
+
+def work(started):
+    started.set()
+    time.sleep(60)
+
 writer = OneWriter(Path(sys.argv[1]))
 assert writer.acquire()
-worker = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))   # as a loader's worker is started
+started = fork.Event()
+worker = fork.Process(target=work, args=(started,))   # as a loader's worker is started
 worker.start()
+started.wait()
 print(worker.pid, flush=True)
 time.sleep(60)
 """
