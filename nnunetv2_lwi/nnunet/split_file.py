@@ -35,6 +35,8 @@ def read_splits(dataset_folder: Path) -> list[Split]:
         UserError: the file is no list of splits.
     """
     path = dataset_folder / SPLIT_FILE
+    if path.is_dir():
+        raise UserError(f"{path} is a folder: remove it, and nnU-Net makes a file there.")
     if not path.is_file():
         return []
     splits = _read_when_whole(path)

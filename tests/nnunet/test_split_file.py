@@ -86,6 +86,13 @@ def test_a_split_that_nobody_writes_is_not_waited_for(tmp_path, monkeypatch):
         read_splits(tmp_path)
 
 
+def test_a_split_file_that_is_a_folder(dataset):
+    (dataset.preprocessed / NAME / SPLIT_FILE).mkdir()
+    with pytest.raises(UserError, match=r"splits_final\.json is a folder: remove it"):
+        dataset.trainer(nnUNetTrainerLWIInit)
+    assert list(dataset.results.iterdir()) == []
+
+
 @BOTH
 def test_cases_that_came_after_the_split_are_told_once(dataset, cls):
     folder = dataset.preprocessed / NAME
