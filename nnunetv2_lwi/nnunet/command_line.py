@@ -38,9 +38,9 @@ def given_names() -> GivenNames | None:
 
 
 def begins_anew() -> bool:
-    """Whether this process is nnU-Net's command and starts a training from what its trainer starts from."""
+    """Whether this process is nnU-Net's command and starts a training from its first epoch."""
     words = _words()
-    return words is not None and not (words.c or words.val or words.pretrained_weights)
+    return words is not None and not (words.c or words.val)
 
 
 def _words() -> argparse.Namespace | None:

@@ -81,7 +81,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
         Raises:
             UserError: there is no finished one.
         """
-        if begins_anew() and settings.seg.start == "step1":
+        if begins_anew() and given_weights() is None and settings.seg.start == "step1":
             finished_step1(self.target, device)
 
     def _planned_transfer(self, untrained: Iterable[str] = ()) -> Transfer:

@@ -14,8 +14,8 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from nnunetv2_lwi.disk import require_writable
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.digest import Digest, make_digest
-from nnunetv2_lwi.names import STEP1_TRAINER
-from nnunetv2_lwi.nnunet.command_line import given_names
+from nnunetv2_lwi.names import FINAL, STEP1_TRAINER
+from nnunetv2_lwi.nnunet.command_line import begins_anew, given_names
 from nnunetv2_lwi.nnunet.folders import folder_of, require_preprocessed
 from nnunetv2_lwi.nnunet.split_file import require_fold
 from nnunetv2_lwi.nnunet.target import Target, require_own_names
@@ -75,6 +75,8 @@ def require_trainable(
     target = Target(dataset, plans_name, name, fold, plans, dataset_json, folder / f"{plans_name}.json")
     output = target.output_folder(trainer)
     require_writable(output)
+    if begins_anew():
+        _require_no_finished_training(output)
     if is_first_rank():
         require_no_writer(output)
     channels = count_channels(plans, configuration, dataset_json)
@@ -86,6 +88,20 @@ def require_trainable(
         require_step2(target)
     decided = decisions(configuration.configuration)
     return Prepared(configuration, settings, decided, channels, digest, target, output, warnings)
+
+
+def _require_no_finished_training(folder: Path) -> None:
+    """A finished training is not trained over: killed then, the new one would be taken for the old one, whose weights
+    ``--c`` finds first.
+
+    Raises:
+        UserError: there is one.
+    """
+    if (folder / FINAL).is_file():
+        raise UserError(
+            f"{folder} holds a finished training ({FINAL}), which this command would train over: move the folder away to "
+            "train anew, or append --val to validate it."
+        )
 
 
 def _require_loggers() -> None:

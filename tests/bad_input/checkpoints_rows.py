@@ -306,3 +306,12 @@ for cls, trainer in ((Init, STEP1), (Seg, STEP2)):
 def _(world: World) -> Act:
     world.write_dataset_json(labels={"background": 0, "one": 2, "two": 1})
     return world.resume(world.place(STEP2, name="checkpoint_latest.pth"), Seg)
+
+
+for cls, trainer in ((Init, STEP1), (Seg, STEP2)):
+
+    @row("a training that is started anew over a finished one", trainer, case=trainer)
+    def _(world: World, cls: type = cls, trainer: str = trainer) -> Act:
+        world.place(trainer)
+        world.type_command()
+        return world.train(cls, seg={"epochs": 2, "start": "random"})

@@ -66,7 +66,7 @@ def test_nnunets_command_names_the_option_so(monkeypatch):
 
 @pytest.mark.parametrize(
     ("more", "anew"),
-    [([], True), (["--npz"], True), (["--c"], False), (["--val"], False), (["--val", "--val_best"], False), (GIVEN, False)],
+    [([], True), (["--npz"], True), (["--c"], False), (["--val"], False), (["--val", "--val_best"], False), (GIVEN, True)],
 )
 def test_whether_a_training_begins_anew(monkeypatch, more, anew):
     monkeypatch.setattr(sys, "argv", [SCRIPTS[0], *WORDS, *more])
