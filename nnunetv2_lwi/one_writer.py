@@ -35,6 +35,11 @@ class OneWriter:
         """Says who has the right."""
         self._lock: BaseFileLock | None = None
 
+    @property
+    def held(self) -> bool:
+        """Whether this has it."""
+        return self._lock is not None
+
     def acquire(self) -> bool:
         """Take it, or have it already.
 
@@ -44,7 +49,7 @@ class OneWriter:
         Raises:
             UserError: another process has it.
         """
-        if self._lock is not None:
+        if self.held:
             return True
         lock = FileLock(self.path, blocking=False, is_singleton=True)
         try:
@@ -54,7 +59,7 @@ class OneWriter:
                 f"{self.folder} is being written to by another training{self._who()}: wait until it ends, or end it, and "
                 "run the same command with --c."
             ) from error
-        except (OSError, NotImplementedError):
+        except (OSError, NotImplementedError):  # the latter is what filelock makes of a missing flock
             return False
         if isinstance(lock, SoftFileLock):
             lock.release()

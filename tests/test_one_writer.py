@@ -114,3 +114,15 @@ def test_a_training_beside_another_ends_before_it_writes(dataset):
         with pytest.raises(UserError, match="is being written to by another training"):
             dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
         assert sorted(path.name for path in folder.iterdir()) == sorted([LOCK, OneWriter(folder).owner.name])
+
+
+def test_to_write_beside_a_training_does_not_give_its_right_away(dataset):
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
+    trainer.on_train_start()
+    with trainer.writing():
+        assert trainer.writer.held
+    assert trainer.writer.held
+    trainer.writer.release()
+    with trainer.writing():
+        assert trainer.writer.held
+    assert not trainer.writer.held

@@ -10,6 +10,7 @@ import contextlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class, nnUNetBaseDataset
+from numpy.typing import NDArray
 
 from nnunetv2_lwi.disk import write_json
 
@@ -45,16 +47,21 @@ class Content:
         """For JSON and checkpoints."""
         return asdict(self)
 
-    def shows_what(self, other: Content) -> bool:
+    def is_of_image_of(self, other: Content) -> bool:
         """Whether both are of one image, which may have been normalised in different ways."""
         if self.shape[1:] != other.shape[1:]:
             return False
-        mine, theirs = np.asarray(self.voxels), np.asarray(other.voxels)
-        if mine.std() == 0 or theirs.std() == 0:
-            return False
-        return bool(np.corrcoef(mine, theirs)[0, 1] > SAME)
+        return bool(self._pattern @ other._pattern > SAME)
 
-    def has_image_of(self, other: Content) -> bool:
+    @cached_property
+    def _pattern(self) -> NDArray[np.float64]:
+        """The voxels whatever their mean and scale, of norm 1; zero where they are all alike."""
+        centred = np.asarray(self.voxels) - np.mean(self.voxels)
+        norm = np.linalg.norm(centred)
+        pattern: NDArray[np.float64] = centred / norm if norm > 0 else centred
+        return pattern
+
+    def has_voxels_of(self, other: Content) -> bool:
         """Whether the images are equal, normalisation included, but for rounding."""
         if self.shape != other.shape:
             return False
@@ -62,26 +69,16 @@ class Content:
         return bool(np.allclose(mine, theirs, rtol=1e-3, atol=1e-3 * max(mine.std(), 1e-6)))
 
 
-def read_contents(folder: Path, cases: Iterable[str]) -> dict[str, Content]:
+def read_contents(folder: Path, cases: Sequence[str]) -> dict[str, Content]:
     """Of the cases that are there.
 
     Args:
         folder: of a configuration's preprocessed cases.
     """
-    kept = _read_kept(folder)
-    contents, found_new = {}, False
-    dataset_class = infer_dataset_class(str(folder))
-    for case in sorted(cases):
-        state = _state(folder, case)
-        if state is None:
-            continue
-        if case not in kept or kept[case]["state"] != state:
-            kept[case] = {"state": state, "content": _read(dataset_class, folder, case).plain()}
-            found_new = True
-        contents[case] = Content.from_plain(kept[case]["content"])
+    kept, found_new = _read_entries(folder, cases)
     if found_new:
         _keep(folder, kept)
-    return contents
+    return {case: Content.from_plain(kept[case]["content"]) for case in sorted(cases) if case in kept}
 
 
 def read_extreme_labels(folder: Path) -> dict[str, tuple[int, int]]:
@@ -91,17 +88,15 @@ def read_extreme_labels(folder: Path) -> dict[str, tuple[int, int]]:
         folder: of a configuration's preprocessed cases.
     """
     dataset = infer_dataset_class(str(folder))(str(folder))
-    read_contents(folder, dataset.identifiers)
-    kept = _read_kept(folder)
-    extremes = {}
-    for case in sorted(dataset.identifiers):
+    kept, found_new = _read_entries(folder, dataset.identifiers)
+    for case in dataset.identifiers:
         if "labels" not in kept[case]:
             labels = dataset.load_case(case)[1][:]
             kept[case]["labels"] = [int(labels.min()), int(labels.max())]
-        low, high = kept[case]["labels"]
-        extremes[case] = (low, high)
-    _keep(folder, kept)
-    return extremes
+            found_new = True
+    if found_new:
+        _keep(folder, kept)
+    return {case: tuple(kept[case]["labels"]) for case in sorted(dataset.identifiers)}
 
 
 def changed(theirs: Mapping[str, Content], ours: Mapping[str, Content], with_labels: bool) -> list[str]:
@@ -109,7 +104,7 @@ def changed(theirs: Mapping[str, Content], ours: Mapping[str, Content], with_lab
     return [
         case
         for case in sorted(theirs.keys() & ours.keys())
-        if not theirs[case].has_image_of(ours[case]) or (with_labels and theirs[case].labels != ours[case].labels)
+        if not theirs[case].has_voxels_of(ours[case]) or (with_labels and theirs[case].labels != ours[case].labels)
     ]
 
 
@@ -117,10 +112,24 @@ def shared(theirs: Mapping[str, Content], ours: Mapping[str, Content]) -> dict[s
     """Cases of ours whose image is also one of theirs, and its name there."""
     found = {}
     for case, content in ours.items():
-        there = next((name for name, other in theirs.items() if content.shows_what(other)), None)
+        there = next((name for name, other in theirs.items() if content.is_of_image_of(other)), None)
         if there is not None:
             found[case] = there
     return found
+
+
+def _read_entries(folder: Path, cases: Iterable[str]) -> tuple[dict[str, Any], bool]:
+    """What is kept, brought up to date for these cases, and whether anything of it is new."""
+    kept, found_new = _read_kept(folder), False
+    dataset_class = infer_dataset_class(str(folder))
+    for case in cases:
+        state = _state(folder, case)
+        if state is None:
+            kept.pop(case, None)
+        elif case not in kept or kept[case]["state"] != state:
+            kept[case] = {"state": state, "content": _read(dataset_class, folder, case).plain()}
+            found_new = True
+    return kept, found_new
 
 
 def _read(dataset_class: type[nnUNetBaseDataset], folder: Path, case: str) -> Content:

@@ -94,5 +94,4 @@ def require_preprocessed(dataset_name: str, data_identifier: str, plans_name: st
     fingerprint = folder.parent / "dataset_fingerprint.json"
     if not fingerprint.is_file():
         raise UserError(f"There is no {fingerprint}: run nnUNetv2_extract_fingerprint -d {number_of(dataset_name)}.")
-    with fingerprint.open("rb"):
-        """nnU-Net copies it when the training starts."""
+    fingerprint.open("rb").close()  # nnU-Net copies it when the training starts

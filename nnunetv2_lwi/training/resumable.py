@@ -110,16 +110,13 @@ class ResumableTrainer(nnUNetTrainer):
         if self.local_rank != 0:
             yield
             return
+        had = self.writer.held
         self.writer.acquire()
         try:
             yield
         finally:
-            self.writer.release()
-
-    def on_train_end(self) -> None:
-        """nnU-Net's; then others may write to the folder."""
-        super().on_train_end()
-        self.writer.release()
+            if not had:
+                self.writer.release()
 
     def save_latest_if_due(self) -> None:
         """Write ``checkpoint_latest`` if it is time; the last thing of an epoch, after ``current_epoch`` went on.

@@ -33,7 +33,7 @@ def rewrite(folder: Path, case: str, image: np.ndarray, segmentation: np.ndarray
 def test_each_case_shows_itself_and_no_other(folder):
     found = read_contents(folder, NAMES)
     assert list(found) == NAMES
-    assert all(found[one].shows_what(found[other]) == (one == other) for one in NAMES for other in NAMES)
+    assert all(found[one].is_of_image_of(found[other]) == (one == other) for one in NAMES for other in NAMES)
     assert changed(found, found, with_labels=True) == [] and shared(found, found) == {name: name for name in NAMES}
 
 
@@ -69,18 +69,18 @@ def test_other_images_and_other_labels_are_told(folder, what):
     after = read_contents(folder, NAMES)
     assert changed(before, after, with_labels=True) == ["case_2"]
     assert changed(before, after, with_labels=False) == (["case_2"] if what == "image" else [])
-    assert after["case_2"].shows_what(before["case_2"]), "normalised in another way it is the same image"
+    assert after["case_2"].is_of_image_of(before["case_2"]), "normalised in another way it is the same image"
 
 
 def test_rounding_is_no_other_image():
     voxels = np.random.default_rng(0).standard_normal(27)
     one, other = (Content([1, 4, 4, 4], values.tolist(), "") for values in (voxels, voxels + 1e-5))
-    assert one.has_image_of(other) and changed({"a": one}, {"a": other}, with_labels=True) == []
+    assert one.has_voxels_of(other) and changed({"a": one}, {"a": other}, with_labels=True) == []
 
 
 def test_images_of_nothing_are_not_taken_for_each_other():
     empty = Content([1, 4, 4, 4], [0.0] * 27, "")
-    assert not empty.shows_what(empty) and empty.has_image_of(empty)
+    assert not empty.is_of_image_of(empty) and empty.has_voxels_of(empty)
 
 
 def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(folder, monkeypatch):
@@ -89,6 +89,7 @@ def test_a_folder_that_cannot_be_written_to_is_read_all_the_same(folder, monkeyp
 
     monkeypatch.setattr(contents, "write_json", refuse)
     assert list(read_contents(folder, NAMES)) == NAMES
+    assert list(read_extreme_labels(folder)) == NAMES
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"case_0": 1}', '{"case_0": {"state": []}}'])
