@@ -66,6 +66,16 @@ class TinyDataset:
         plans["continue_training"] = False
         return cls(plans, configuration, fold, self.dataset_json, torch.device("cpu"))
 
+    @property
+    def folder(self) -> Path:
+        """The preprocessed data set."""
+        return self.preprocessed / NAME
+
+    @property
+    def cases(self) -> Path:
+        """Its preprocessed cases."""
+        return self.folder / "nnUNetPlans_3d_fullres"
+
     def output_folder(self, trainer: str, fold: int | str = 0) -> Path:
         """Where a trainer writes."""
         return self.results / NAME / f"{trainer}__nnUNetPlans__3d_fullres" / f"fold_{fold}"

@@ -37,12 +37,12 @@ class World:
     @property
     def folder(self) -> Path:
         """The preprocessed data set."""
-        return self.dataset.preprocessed / NAME
+        return self.dataset.folder
 
     @property
     def cases(self) -> Path:
         """Its preprocessed cases."""
-        return self.folder / "nnUNetPlans_3d_fullres"
+        return self.dataset.cases
 
     @property
     def configuration(self) -> dict[str, Any]:

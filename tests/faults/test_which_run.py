@@ -33,7 +33,7 @@ from nnunetv2_lwi.nnunet.commands import external_trainers
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.nnunet.test_contents import rewrite
-from tests.tiny_dataset import NAME, Options, TinyDataset, make_case, write_tiny_dataset
+from tests.tiny_dataset import Options, TinyDataset, make_case, write_tiny_dataset
 
 EPOCHS = 2
 CASES = [f"case_{number}" for number in range(5)]
@@ -115,16 +115,6 @@ class AnyOrder(RuleBasedStateMachine):
         self.monkeypatch.setenv("nnUNet_preprocessed", str(self.dataset.preprocessed))
         self.monkeypatch.setenv("nnUNet_results", str(self.dataset.results))
 
-    @property
-    def folder(self) -> Path:
-        """The preprocessed data set."""
-        return self.dataset.preprocessed / NAME
-
-    @property
-    def cases(self) -> Path:
-        """Its cases."""
-        return self.folder / "nnUNetPlans_3d_fullres"
-
     def write(self) -> None:
         """Plans and split as they are asked for."""
         plans = deepcopy(self.dataset.plans)
@@ -138,9 +128,9 @@ class AnyOrder(RuleBasedStateMachine):
             "val_iterations_per_epoch": 1,
             "seed": 1,
         }
-        save_json(plans, str(self.folder / "nnUNetPlans.json"), sort_keys=False)
+        save_json(plans, str(self.dataset.folder / "nnUNetPlans.json"), sort_keys=False)
         split = {"train": [case for case in CASES if case != self.asked.left_out], "val": [self.asked.left_out]}
-        save_json([split], str(self.folder / "splits_final.json"))
+        save_json([split], str(self.dataset.folder / "splits_final.json"))
 
     @initialize(killed_in=KILLED)
     def begin(self, killed_in: str | None) -> None:
@@ -161,19 +151,19 @@ class AnyOrder(RuleBasedStateMachine):
     def preprocess_an_image(self) -> None:
         """Of the version that is asked for."""
         image, segmentation = make_case(1, Options())
-        rewrite(self.cases, CASES[1], image + 0.3 * self.asked.version * image**2, segmentation)
+        rewrite(self.dataset.cases, CASES[1], image + 0.3 * self.asked.version * image**2, segmentation)
 
     def preprocess_a_segmentation(self) -> None:
         """Of the version that is asked for."""
         image, segmentation = make_case(2, Options())
         segmentation[0, 3, 3, :5] = 1 + self.asked.labels
-        rewrite(self.cases, CASES[2], image, segmentation)
+        rewrite(self.dataset.cases, CASES[2], image, segmentation)
 
     @rule()
     def add_a_case_that_no_fold_has(self) -> None:
         """It changes nothing."""
         for ending in (".b2nd", "_seg.b2nd", ".pkl"):
-            shutil.copy(self.cases / f"case_0{ending}", self.cases / f"later{ending}")
+            shutil.copy(self.dataset.cases / f"case_0{ending}", self.dataset.cases / f"later{ending}")
 
     @rule()
     def move_everything(self) -> None:
