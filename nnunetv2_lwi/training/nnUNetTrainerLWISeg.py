@@ -19,12 +19,10 @@ from nnunetv2_lwi.handover.digest import changed_step2
 from nnunetv2_lwi.handover.initialization import initialize
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
 from nnunetv2_lwi.handover.transfer import Transfer, hand_over, overwrite, plan_transfer
-from nnunetv2_lwi.names import FINAL, IN_ORDER_OF_RESUMING, STEP1_TRAINER
 from nnunetv2_lwi.networks.build import build_network, output_scales, supports_deep_supervision
 from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.nnunet.command_line import begins_anew, given_weights
 from nnunetv2_lwi.nnunet.inheritance import resolve
-from nnunetv2_lwi.nnunet.target import Target
 from nnunetv2_lwi.planning.recipes import way_back
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.base import LWITrainer
@@ -36,33 +34,7 @@ from nnunetv2_lwi.training.monitoring.outputs import (
     mean_dice,
     outputs_of,
 )
-
-
-def finished_step1(target: Target, device: torch.device) -> Path:
-    """The checkpoint of the step 1 of the same data set, plans, configuration and fold.
-
-    Raises:
-        UserError: there is none.
-    """
-    folder = target.output_folder(STEP1_TRAINER)
-    final = folder / FINAL
-    if final.is_file():
-        return final
-    begun = any((folder / name).is_file() for name in IN_ORDER_OF_RESUMING)
-    more, state = (("--c",), "not finished") if begun else ((), "missing")
-    raise UserError(
-        f"Step 1 of this data set, plans, configuration and fold is {state} ({final}). Run "
-        f"{step1_command(target, device, *more)} first; or give -pretrained_weights CHECKPOINT; or set "
-        '"start": "random" in lwi.seg of the plan to train without step 1.'
-    )
-
-
-def step1_command(target: Target, device: torch.device, *more: str) -> str:
-    """The stock command that trains it."""
-    plans = () if target.plans_name == "nnUNetPlans" else ("-p", target.plans_name)
-    on = () if device.type == "cuda" else ("-device", device.type)
-    words = ("nnUNetv2_train", target.dataset_name, target.configuration, str(target.fold), "-tr", STEP1_TRAINER)
-    return " ".join((*words, *plans, *on, *more))
+from nnunetv2_lwi.training.step2_needs import finished_step1, step1_command
 
 
 class nnUNetTrainerLWISeg(LWITrainer):

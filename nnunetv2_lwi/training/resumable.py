@@ -262,7 +262,7 @@ class ResumableTrainer(nnUNetTrainer):
         Path(self.log_file).unlink(missing_ok=True)
         self.writer.release()
         for made in self.made_folders:
-            if made.name == WANDB:
+            if made == Path(self.output_folder) / WANDB:
                 shutil.rmtree(made, ignore_errors=True)
                 continue
             (made / LOCK).unlink(missing_ok=True)

@@ -1,14 +1,17 @@
-"""What step 2 meets only after hours: labels, their files, the reader of images. Looked at before step 1 begins."""
+"""What step 2 needs: a finished step 1; and what it would meet only after hours, looked at before step 1 begins."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import torch
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
 from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.names import FINAL, IN_ORDER_OF_RESUMING, STEP1_TRAINER
 from nnunetv2_lwi.nnunet.contents import read_extreme_labels
 from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.nnunet.target import Target
@@ -42,6 +45,33 @@ def require_declared_labels(target: Target) -> None:
     for case, (low, high) in read_extreme_labels(target.plans_file.parent / identifier).items():
         if low < LOWEST_LABEL or high > highest:
             raise not_declared(case, low if low < LOWEST_LABEL else high)
+
+
+def finished_step1(target: Target, device: torch.device) -> Path:
+    """The checkpoint of the step 1 of the same data set, plans, configuration and fold.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = target.output_folder(STEP1_TRAINER)
+    final = folder / FINAL
+    if final.is_file():
+        return final
+    begun = any((folder / name).is_file() for name in IN_ORDER_OF_RESUMING)
+    more, state = (("--c",), "not finished") if begun else ((), "missing")
+    raise UserError(
+        f"Step 1 of this data set, plans, configuration and fold is {state} ({final}). Run "
+        f"{step1_command(target, device, *more)} first; or give -pretrained_weights CHECKPOINT; or set "
+        '"start": "random" in lwi.seg of the plan to train without step 1.'
+    )
+
+
+def step1_command(target: Target, device: torch.device, *more: str) -> str:
+    """The stock command that trains it."""
+    plans = () if target.plans_name == "nnUNetPlans" else ("-p", target.plans_name)
+    on = () if device.type == "cuda" else ("-device", device.type)
+    words = ("nnUNetv2_train", target.dataset_name, target.configuration, str(target.fold), "-tr", STEP1_TRAINER)
+    return " ".join((*words, *plans, *on, *more))
 
 
 def highest_label(manager: LabelManager) -> int:

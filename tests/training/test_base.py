@@ -125,6 +125,16 @@ def test_weights_and_biases_of_a_refused_run_go_too(dataset, there_before):
     assert bool(list(dataset.results.iterdir())) == there_before
 
 
+def test_results_below_a_folder_of_that_name_are_not_taken_for_it(dataset, monkeypatch):
+    """What another job writes there meanwhile must stay."""
+    monkeypatch.setenv("nnUNet_results", str(dataset.results / "wandb"))
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg=RANDOM_START)
+    other = dataset.results / "wandb" / "Dataset998_Other"
+    other.mkdir()
+    trainer.discard_output()
+    assert other.is_dir() and [path.name for path in (dataset.results / "wandb").iterdir()] == [other.name]
+
+
 @TRAINERS
 def test_a_run_of_other_cases_does_not_go_on(dataset, cls):
     """nnU-Net's random split, then the published one: what is validated now was trained on."""
