@@ -58,7 +58,7 @@ def test_a_folder_that_is_gone_can_be_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EACCES]
+    "code", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.ESTALE, errno.ENOMEM, errno.EACCES, errno.ENOENT]
 )
 def test_only_where_room_is_missing_the_advice_is_to_make_room(tmp_path, code):
     told = writing_failed(OSError(code, os.strerror(code)), tmp_path / "checkpoint.pth").message
