@@ -26,11 +26,16 @@ class OneWriter:
     Args:
         folder: where a training writes.
         name: of the lock's file in it.
+        kind: what writes there, in a word.
+        again: what a second writer is told to do in the end.
     """
 
-    def __init__(self, folder: Path, name: str = LOCK) -> None:
+    def __init__(
+        self, folder: Path, name: str = LOCK, kind: str = "training", again: str = "run the same command with --c"
+    ) -> None:
         self.folder = folder
         self.path = folder / name
+        self.kind, self.again = kind, again
         self.owner = self.path.with_suffix(".txt")
         """Says who has the right."""
         self._lock: BaseFileLock | None = None
@@ -56,8 +61,8 @@ class OneWriter:
             lock.acquire()
         except Timeout as error:
             raise UserError(
-                f"{self.folder} is being written to by another training{self._who()}: wait until it ends, or end it, and "
-                "run the same command with --c."
+                f"{self.folder} is being written to by another {self.kind}{self._who()}: wait until it ends, or end it, and "
+                f"{self.again}."
             ) from error
         except (OSError, NotImplementedError):  # the latter is what filelock makes of a missing flock
             return False

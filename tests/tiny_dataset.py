@@ -12,12 +12,18 @@ import torch
 from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
+from nnunetv2_lwi.nnunet.contents import read_content
+from nnunetv2_lwi.unlabelled.folder import CASE_ENDINGS, Entry, UnlabelledFolder
+from nnunetv2_lwi.unlabelled.preparation import made_for
 from tests.networks_for_tests import REQUIRE_IMPORT, UNET, unet_kwargs
 
 NAME = "Dataset999_Tiny"
 PATCH = (8, 16, 16)
 STRIDES = [[1, 1, 1], [2, 2, 2], [2, 2, 2]]
 CASES = 5
+FIRST_SCAN = 100
+"""Number of the first scan without labels, as the cases have theirs from 0 on."""
+INTENSITIES = {"mean": 0.0, "std": 1.0, "percentile_00_5": -3.0, "percentile_99_5": 3.0}
 SHAPE = (12, 19, 17)
 
 
@@ -35,6 +41,8 @@ class Options:
     """The same images with other labels and locations."""
     foreground: bool = True
     cases: int = CASES
+    scans: int = 0
+    """Without labels, beside the cases; they go by the cases' names."""
     shape: tuple[int, int, int] = SHAPE
     """Of the preprocessed image whose number is 1; the depth of the others is up to 1 less or more."""
     transpose_forward: tuple[int, int, int] = (0, 1, 2)
@@ -48,6 +56,9 @@ class Options:
         """As in dataset.json."""
         named = {"whole": [1, 2], "core": 2} if self.regions else {"one": 1, "two": 2}
         return {"background": 0, **named} | ({"ignore": 3} if self.ignore_label else {})
+
+
+DEFAULT = Options()
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,11 @@ class TinyDataset:
     def cases(self) -> Path:
         """Its preprocessed cases."""
         return self.folder / "nnUNetPlans_3d_fullres"
+
+    @property
+    def scans(self) -> UnlabelledFolder:
+        """Where its preprocessed scans without labels are."""
+        return UnlabelledFolder.beside(self.folder, "nnUNetPlans_3d_fullres")
 
     def output_folder(self, trainer: str, fold: int | str = 0) -> Path:
         """Where a trainer writes."""
@@ -131,7 +147,9 @@ def make_plans(**chosen: Any) -> dict[str, Any]:
         },
         "experiment_planner_used": "ExperimentPlanner",
         "label_manager": "LabelManager",
-        "foreground_intensity_properties_per_channel": {},
+        "foreground_intensity_properties_per_channel": {
+            str(channel): dict(INTENSITIES) for channel in range(options.channels)
+        },
     }
 
 
@@ -187,11 +205,36 @@ def write_tiny_dataset(root: Path, **chosen: Any) -> TinyDataset:
         if options.scrambled:
             segmentation = scramble(segmentation)
         properties = {"class_locations": class_locations(segmentation, options), "spacing": [2.0, 1.0, 1.0]}
-        chunks = (1, *image.shape[1:])
-        nnUNetDatasetBlosc2.save_case(
-            image, segmentation, properties, str(data_folder / f"case_{number}"), chunks, chunks, chunks, chunks
-        )
+        save_preprocessed(data_folder / f"case_{number}", image, segmentation, properties)
     save_json(plans, str(folder / "nnUNetPlans.json"), sort_keys=False)
     save_json(dataset_json, str(folder / "dataset.json"), sort_keys=False)
     save_json({}, str(folder / "dataset_fingerprint.json"))
-    return TinyDataset(root / "preprocessed", root / "results", plans, dataset_json)
+    dataset = TinyDataset(root / "preprocessed", root / "results", plans, dataset_json)
+    if options.scans:
+        add_scans(dataset, {f"case_{number}": FIRST_SCAN + number for number in range(options.scans)}, options)
+    return dataset
+
+
+def save_preprocessed(path: Path, image: np.ndarray, segmentation: np.ndarray, properties: dict[str, Any]) -> None:
+    """The files of a case, as nnU-Net writes them."""
+    chunks = (1, *image.shape[1:])
+    nnUNetDatasetBlosc2.save_case(image, segmentation, properties, str(path), chunks, chunks, chunks, chunks)
+
+
+def add_scans(dataset: TinyDataset, numbers: dict[str, int], options: Options = DEFAULT, **entry: Any) -> None:
+    """Preprocessed scans without labels, by name and number of their image, beside those that are there.
+
+    Args:
+        entry: more of what the journal says of each.
+    """
+    folder, journal = dataset.scans, dataset.scans.read()
+    made = made_for(dataset.plans, dataset.plans["configurations"]["3d_fullres"])
+    folder.begin(made, journal.allows_test_images, list(journal.entries.values()))
+    for name, number in numbers.items():
+        image, segmentation = make_case(number, options)
+        outside = np.where(segmentation < 0, segmentation, 0)
+        for ending in CASE_ENDINGS:
+            (folder.path / f"{name}{ending}").unlink(missing_ok=True)
+        save_preprocessed(folder.path / name, image, outside, {"spacing": [2.0, 1.0, 1.0]})
+        content = read_content(nnUNetDatasetBlosc2, folder.path, name)
+        folder.add(Entry(name, [[1, 1]], content, content, **entry))

@@ -36,8 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arms",
         default="random,lwi",
-        help="random, lwi, mask, tube, order, each of the last four also with _all (step 1 on all training images), an "
-        "initialisation scheme, pretrained:FILE (default: %(default)s); the first one is the baseline",
+        help="random, lwi, mask, tube, order, paper, each of the last five also with _all (step 1 on all training images) "
+        "or _unlabelled (on the labelled images and the scans of nnUNetv2_lwi unlabelled), an initialisation scheme, "
+        "pretrained:FILE (default: %(default)s); the first one is the baseline",
+    )
+    parser.add_argument(
+        "--rest-unlabelled",
+        action="store_true",
+        help="for arms with _unlabelled: the training cases beyond --cases count as scans without labels too",
     )
     parser.add_argument("--cases", default="all", help="numbers of labelled cases, or all (default: %(default)s)")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds (default: %(default)s)")
@@ -119,6 +125,8 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
     pool, val_cases = source.split(configuration, arguments.fold)
     arms, variants = parse_arms([name.strip() for name in arguments.arms.split(",")]), parse_sweeps(arguments.sweep)
     require_effect(variants, arms, arguments.share)
+    scans = source.scans(configuration) if any(arm.sees_scans for arm in arms) else {}
+    require_scans(arms, arguments.rest_unlabelled, len(scans))
     return Design(
         configuration,
         pool,
@@ -130,7 +138,23 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
         arguments.budget,
         arguments.share,
         variants,
+        scans,
+        arguments.rest_unlabelled,
     )
+
+
+def require_scans(arms: Sequence[Arm], rest_unlabelled: bool, scans: int) -> None:
+    """Raises:
+    UserError: an arm is to see scans without labels and there are none, or no arm is to see any.
+    """
+    of_scans = [arm.name for arm in arms if arm.sees_scans]
+    if rest_unlabelled and not of_scans:
+        raise UserError("--rest-unlabelled changes none of the arms: name one with _unlabelled, as lwi_unlabelled.")
+    if of_scans and not (scans or rest_unlabelled):
+        raise UserError(
+            f"--arms {of_scans[0]}: there are no scans without labels. Preprocess some (nnUNetv2_lwi unlabelled), or append "
+            "--rest-unlabelled to take the training cases beyond --cases for such."
+        )
 
 
 def require_effect(variants: Sequence[Variant], arms: Sequence[Arm], share: float | None) -> None:

@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "plan": "add a preset, or the lwi block alone, to a copy of a plans file",
     "convert_btcv": "bring BTCV (Synapse), as downloaded, into nnU-Net's raw format",
     "splits": "write the published split of a data set",
+    "unlabelled": "preprocess scans without labels, so that step 1 learns from them too",
     "train": "run step 1 and step 2; skip what is finished, resume what was cut",
     "check": "tell whether a step 1 checkpoint fits a data set, configuration and fold",
     "probe": "tell what a step 1 learned for a segmentation: a linear probe of every stage, beside a random start",

@@ -6,6 +6,7 @@ import argparse
 import json
 import re
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,6 +134,7 @@ def print_next_commands(target: Target, plans: dict[str, Any], configuration: st
     """From the new plans to predictions; preprocessing only where the data differ from the parent's."""
     from nnunetv2_lwi.nnunet.folders import number_of
     from nnunetv2_lwi.nnunet.inheritance import resolve
+    from nnunetv2_lwi.unlabelled.alone import is_alone, on_scans_alone
 
     name, dataset = plans["plans_name"], target.dataset_name
     identifier = resolve(plans, configuration)["data_identifier"]
@@ -140,10 +142,19 @@ def print_next_commands(target: Target, plans: dict[str, Any], configuration: st
     if identifier != resolve(target.plans, target.configuration)["data_identifier"]:
         number = str(number_of(dataset))
         commands.append(["nnUNetv2_preprocess", "-d", number, "-plans_name", name, "-c", configuration])
+    if is_alone(resolve(on_scans_alone(plans, configuration), configuration)):
+        commands = [["nnUNetv2_train", dataset, configuration, "all", "-p", name, "-tr", STEP1_TRAINER]]
+        print_commands(commands)
+        return
     for trainer in (STEP1_TRAINER, STEP2_TRAINER):
         commands.append(["nnUNetv2_train", dataset, configuration, "0", "-p", name, "-tr", trainer])
     commands.append(["nnUNetv2_predict", "-i", "IN", "-o", "OUT", "-d", dataset, "-c", configuration, "-f", "0"])
     commands[-1] += ["-p", name, "-tr", STEP2_TRAINER]
+    print_commands(commands)
+
+
+def print_commands(commands: Sequence[Sequence[str]]) -> None:
+    """As they are typed."""
     print("Next:")
     for command in commands:
         print(f"  {shell_line(command)}")

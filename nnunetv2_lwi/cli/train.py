@@ -9,7 +9,7 @@ from typing import Any
 
 from nnunetv2_lwi.cli.check import check_for
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.names import FINAL, IN_ORDER_OF_RESUMING, STEP1_TRAINER, STEP2_TRAINER
+from nnunetv2_lwi.names import FINAL, STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.commands import nnunet_environment, run_command, shell_line, stock_command, what_is_left
 from nnunetv2_lwi.nnunet.target import Target, parse_fold, read_target
 
@@ -29,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="CHECKPOINT",
         help="start step 2 from this step 1, of another data set or fold if need be, and run no step 1",
     )
+    parser.add_argument(
+        "--grow",
+        action="store_true",
+        help="where scans without labels came since step 1: train it again on all of them, from its old weights",
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,23 +42,69 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: the training cannot start, or nnU-Net's command failed.
     """
+    from nnunetv2_lwi.handover.growth import newest_checkpoint
     from nnunetv2_lwi.training.step2_needs import require_declared_labels
 
     target = read_target(arguments.dataset, arguments.plans_name, arguments.configuration, arguments.fold)
+    require_labelled_cases(target)
     require_both_steps(target, arguments.device, arguments.num_gpus)
     more = ["-device", arguments.device] if arguments.device != "cuda" else []
     more += ["-num_gpus", str(arguments.num_gpus)] if arguments.num_gpus > 1 else []
     if arguments.step1 is not None:
         check_for(arguments.step1, target)
     step1_needed = is_step1_needed(target, arguments.step1)
+    if arguments.grow and not step1_needed:
+        raise UserError(
+            f"--grow trains step 1 on, and here none is to be run: where step 2 has begun, move "
+            f"{target.output_folder(STEP2_TRAINER)} away first; leave --grow out with --step1 and a random start."
+        )
     if newest_checkpoint(target.output_folder(STEP2_TRAINER)) is None:
         require_declared_labels(target)
     if step1_needed:
-        require_unchanged(target, STEP1_TRAINER)
-        run_step(target, STEP1_TRAINER, more)
+        run_step(target, STEP1_TRAINER, more, begin_step1(target, arguments.grow))
         check_for(target.output_folder(STEP1_TRAINER) / FINAL, target)
     start = ["-pretrained_weights", str(arguments.step1)] if arguments.step1 is not None else []
     run_step(target, STEP2_TRAINER, more, start, with_probabilities=arguments.npz)
+
+
+def require_labelled_cases(target: Target) -> None:
+    """Raises:
+    UserError: there are only scans without labels, of which step 1 alone can be trained.
+    """
+    from nnunetv2_lwi.nnunet.inheritance import resolve
+    from nnunetv2_lwi.unlabelled.alone import is_alone, on_scans_alone
+
+    if is_alone(resolve(on_scans_alone(target.plans, target.configuration), target.configuration)):
+        raise UserError(
+            f"{target.dataset_name} has no preprocessed labelled cases, which step 2 needs. Step 1 alone: nnUNetv2_train "
+            f"{target.dataset_name} {target.configuration} all -tr {STEP1_TRAINER} -p {target.plans_name}."
+        )
+
+
+def begin_step1(target: Target, grow: bool) -> list[str]:
+    """What to append to step 1's command where it is to begin: its old weights, when it grows.
+
+    Raises:
+        UserError: another step 1 is there than the one that is asked for.
+    """
+    from nnunetv2_lwi.handover.growth import earlier_weights, newest_checkpoint, put_aside
+    from nnunetv2_lwi.handover.record import only_scans_are_new
+
+    folder = target.output_folder(STEP1_TRAINER)
+    checkpoint = newest_checkpoint(folder)
+    changes = [] if checkpoint is None else changes_of(target, STEP1_TRAINER, checkpoint)
+    if checkpoint is not None and grow and only_scans_are_new(changes):
+        aside = put_aside(folder)
+        print(f"{'; '.join(changes)}. The step 1 on fewer scans is kept in {aside}, and its weights start the new one.")
+        return ["-pretrained_weights", str(aside / checkpoint.name)]
+    require_unchanged(target, STEP1_TRAINER)
+    earlier = earlier_weights(folder) if checkpoint is None else None
+    if earlier is None:
+        return []
+    if not grow:
+        print(f"Step 1 begins anew; with --grow it would go on from {earlier}.")
+        return []
+    return ["-pretrained_weights", str(earlier)]
 
 
 def require_both_steps(target: Target, device: str, gpus: int) -> None:
@@ -93,7 +144,22 @@ def is_step1_needed(target: Target, named: Path | None) -> bool:
         return False
     if begun is not None:
         print(f"{STEP1_TRAINER}: skipped, step 2 has begun ({begun}).")
+        tell_of_new_scans(target)
     return named is None and begun is None
+
+
+def tell_of_new_scans(target: Target) -> None:
+    """A step 2 that has begun from a step 1 on fewer scans goes on; that there are more is said."""
+    from nnunetv2_lwi.handover.growth import newest_checkpoint
+    from nnunetv2_lwi.handover.record import only_scans_are_new
+
+    checkpoint = newest_checkpoint(target.output_folder(STEP1_TRAINER))
+    changes = [] if checkpoint is None else changes_of(target, STEP1_TRAINER, checkpoint)
+    if only_scans_are_new(changes):
+        print(
+            f"{'; '.join(changes)}. To use them, move {target.output_folder(STEP2_TRAINER)} away and append --grow: step 1 "
+            "goes on from its weights, and step 2 is trained again."
+        )
 
 
 def require_unchanged(target: Target, trainer: str, named: Path | None = None) -> Path | None:
@@ -108,28 +174,35 @@ def require_unchanged(target: Target, trainer: str, named: Path | None = None) -
     Raises:
         UserError: there is another training.
     """
-    from nnunetv2_lwi.handover.suitability import changes_since, read_run
+    from nnunetv2_lwi.handover.growth import newest_checkpoint
+    from nnunetv2_lwi.handover.record import only_scans_are_new
     from nnunetv2_lwi.planning.recipes import way_back
 
     folder = target.output_folder(trainer)
     checkpoint = newest_checkpoint(folder)
-    if checkpoint is None:
-        return None
-    state = read_run(checkpoint, trainer)
-    changes = changes_since(state, trainer, target.plans, target.configuration, target.dataset_json, target.cases())
-    if named is not None and not _began_from(named, start := state["start"]):
-        changes.append(f"start: {start.get('path') or start['kind']}, here {named}")
+    changes = [] if checkpoint is None else changes_of(target, trainer, checkpoint, named)
     if changes:
+        growing = "Append --grow to train on from its weights, or move" if only_scans_are_new(changes) else "Move"
         raise UserError(
-            f"{checkpoint} was trained otherwise than now asked for: {'; '.join(changes)}{way_back(changes)}. Move {folder} "
-            "away, or use plans of another name (-p)."
+            f"{checkpoint} was trained otherwise than now asked for: {'; '.join(changes)}{way_back(changes)}. {growing} "
+            f"{folder} away, or use plans of another name (-p)."
         )
     return checkpoint
 
 
-def newest_checkpoint(fold_folder: Path) -> Path | None:
-    """The one that a training of this folder would go on from, if there is any."""
-    return next((fold_folder / name for name in IN_ORDER_OF_RESUMING if (fold_folder / name).is_file()), None)
+def changes_of(target: Target, trainer: str, checkpoint: Path, named: Path | None = None) -> list[str]:
+    """One text per thing in which the training of a checkpoint differs from the one that is asked for.
+
+    Raises:
+        UserError: the checkpoint is another trainer's.
+    """
+    from nnunetv2_lwi.handover.suitability import changes_since, read_run
+
+    state = read_run(checkpoint, trainer)
+    changes = changes_since(state, trainer, target.plans, target.configuration, target.dataset_json, target.cases())
+    if named is not None and not _began_from(named, start := state["start"]):
+        changes.append(f"start: {start.get('path') or start['kind']}, here {named}")
+    return changes
 
 
 def _began_from(step1: Path, start: Mapping[str, Any]) -> bool:

@@ -11,10 +11,12 @@ from typing import Any
 from nnunetv2_lwi.comparison.sweep import HAND_OVER, Variant, is_of_step2
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.planning.recipes import PAPER, PAPERS_VALUES
-from nnunetv2_lwi.planning.settings import INITIALIZATIONS
+from nnunetv2_lwi.planning.settings import INITIALIZATIONS, OF_SCANS_WITHOUT_LABELS
 
 ALL_IMAGES = "_all"
 """At the end of an arm's name: step 1 sees every training image, labelled or not."""
+WITH_SCANS = "_unlabelled"
+"""At the end of an arm's name: step 1 sees scans without labels beside the labelled images."""
 PRETRAINED = "pretrained:"
 RANDOM = "random"
 
@@ -43,6 +45,7 @@ class Arm:
         settings: of the ``lwi`` block, by dotted key, over the plan's.
         runs_step1: whether there is a step 1.
         sees_all_images: whether step 1 sees all training images, not only the labelled ones.
+        sees_scans: whether step 1 sees scans without labels.
         weights: a checkpoint for ``-pretrained_weights``.
     """
 
@@ -50,6 +53,7 @@ class Arm:
     settings: dict[str, Any] = field(default_factory=dict)
     runs_step1: bool = False
     sees_all_images: bool = False
+    sees_scans: bool = False
     weights: Path | None = None
 
     def takes(self, variant: Variant) -> Variant:
@@ -64,7 +68,8 @@ class Arm:
 
 def known_arms() -> list[str]:
     """Every name, one of them standing for a file."""
-    return [RANDOM, *OBJECTIVES, *(f"{name}{ALL_IMAGES}" for name in OBJECTIVES), *SCHEMES, f"{PRETRAINED}FILE"]
+    with_more = (f"{name}{more}" for more in (ALL_IMAGES, WITH_SCANS) for name in OBJECTIVES)
+    return [RANDOM, *OBJECTIVES, *with_more, *SCHEMES, f"{PRETRAINED}FILE"]
 
 
 def parse_arms(names: Sequence[str]) -> list[Arm]:
@@ -88,10 +93,13 @@ def _parse(name: str) -> Arm:
         return Arm(name, {"seg.start": "random"})
     if name in SCHEMES:
         return Arm(name, {"seg.start": "random", "seg.initialization": name})
-    objective = name.removesuffix(ALL_IMAGES)
+    more = next((suffix for suffix in (ALL_IMAGES, WITH_SCANS) if name.endswith(suffix)), "")
+    objective = name.removesuffix(more)
     if objective not in OBJECTIVES:
         near = difflib.get_close_matches(name, known_arms(), n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise UserError(f"--arms: there is no arm {name}.{hint} Arms: {', '.join(known_arms())}.")
     start = {"seg.start": "step1", "seg.initialization": "network"}
-    return Arm(name, {**OBJECTIVES[objective], **start}, True, sees_all_images=name != objective)
+    sees_scans = more == WITH_SCANS
+    alone = {} if sees_scans else {f"init.{key}": None for key in OF_SCANS_WITHOUT_LABELS}
+    return Arm(name, {**OBJECTIVES[objective], **start, **alone}, True, more == ALL_IMAGES, sees_scans)

@@ -32,6 +32,7 @@ class Training:
         configuration: resolved, with its whole ``lwi`` block.
         data: what tells its data apart; see :class:`~nnunetv2_lwi.comparison.source.Fingerprint`.
         after: the step 1 that it starts from.
+        scans: of a step 1 that draws from scans without labels: bytes of each, by name.
         weights: what it is given as ``-pretrained_weights``.
     """
 
@@ -42,6 +43,7 @@ class Training:
     data: dict[str, Any]
     after: Training | None = None
     weights: Path | None = None
+    scans: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def settings(self) -> LWISettings:
@@ -72,6 +74,8 @@ class Training:
             "after": self.after.key if self.after else None,
             "weights": self.weights_digest,
         }
+        if self.scans:
+            content["scans"] = dict(self.scans)
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @cached_property
@@ -118,6 +122,8 @@ class Design:
         fingerprint: of the data.
         share: step 1's epochs over the baseline's. None: the paper's share of an equal budget, and what the plan's
             ``lwi.init.epochs`` says where step 1 comes on top.
+        scans: without labels, beside the data, with their bytes.
+        rest_unlabelled: whether training cases that do not count as labelled are scans without labels too.
     """
 
     configuration: dict[str, Any]
@@ -130,6 +136,8 @@ class Design:
     budget: str = "equal"
     share: float | None = None
     variants: list[Variant] = field(default_factory=lambda: [{}])
+    scans: Mapping[str, int] = field(default_factory=dict)
+    rest_unlabelled: bool = False
 
     def runs(self) -> list[Run]:
         """Every row once; seeds go slowest, so that a part of the list is a comparison already."""
@@ -148,11 +156,17 @@ class Design:
         configuration = self._configuration(arm, seed, variant)
         after = None
         if arm.runs_step1:
-            images = sorted(self.pool) if arm.sees_all_images else labelled
-            after = Training(STEP1_TRAINER, configuration, images, self.val_cases, self._data(images, with_labels=False))
+            after = self._step1(arm, configuration, labelled)
         data = self._data(labelled, with_labels=True)
         training = Training(STEP2_TRAINER, configuration, labelled, self.val_cases, data, after, arm.weights)
         return Run(arm.name, count, seed, variant, training, self._baseline(variant))
+
+    def _step1(self, arm: Arm, configuration: dict[str, Any], labelled: list[str]) -> Training:
+        all_images = arm.sees_all_images or (arm.sees_scans and self.rest_unlabelled)
+        images = sorted(self.pool) if all_images else labelled
+        data = self._data(images, with_labels=False)
+        scans = self.scans if arm.sees_scans else {}
+        return Training(STEP1_TRAINER, configuration, images, self.val_cases, data, scans=scans)
 
     def _data(self, train_cases: list[str], with_labels: bool) -> dict[str, Any]:
         return self.fingerprint.of([*train_cases, *self.val_cases], with_labels)
@@ -211,7 +225,7 @@ def names_of(runs: Sequence[Run]) -> Mapping[str, str]:
     for run in runs:
         step2 = f"{run.label}, {run.cases} cases, seed {run.seed}"
         if run.training.after is not None:
-            of_cases = len(run.training.after.train_cases)
+            of_cases = len(run.training.after.train_cases) + len(run.training.after.scans)
             names.setdefault(run.training.after.key, f"step 1 of {run.label}, {of_cases} cases, seed {run.seed}")
         names.setdefault(run.training.key, f"step 2 of {step2}" if run.training.after else step2)
     return names

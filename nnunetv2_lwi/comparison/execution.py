@@ -14,7 +14,7 @@ from nnunetv2_lwi.comparison.source import digest_of_file
 from nnunetv2_lwi.comparison.workplace import FOLD, Workplace
 from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover.checkpoint import read_checkpoint
+from nnunetv2_lwi.handover.checkpoint import LWI_KEY, read_checkpoint
 from nnunetv2_lwi.names import FINAL
 from nnunetv2_lwi.nnunet.commands import nnunet_environment, run_command, shell_line, stock_command, what_is_left
 
@@ -72,13 +72,15 @@ def train(place: Workplace, device: str) -> None:
 
 
 def describe_training(place: Workplace) -> dict[str, Any]:
-    """Length, time and, of step 2, the learning curve of a finished training, from its last checkpoint."""
-    logging = read_checkpoint(place.fold_folder / FINAL)["logging"]
+    """Length and time of a finished training, step 2's learning curve, and images of the test that step 1 saw."""
+    checkpoint = read_checkpoint(place.fold_folder / FINAL)
+    logging, state = checkpoint["logging"], checkpoint[LWI_KEY]
     spans = zip(logging["epoch_start_timestamps"], logging["epoch_end_timestamps"], strict=False)
     return {
         "iterations": place.training.iterations,
         "seconds": sum(end - start for start, end in spans),
         "pseudo_dice": [float(value) for value in logging.get("mean_fg_dice", [])],
+        "test_images": list(state.get("provenance", {}).get("test_images", [])),
     }
 
 

@@ -21,11 +21,12 @@ from nnunetv2.utilities.utils import get_filenames_of_train_images_and_targets
 
 from nnunetv2_lwi.datasets.dice import keys_by_name
 from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.nnunet.dataset_json import CHANNELS, channel_names
 from nnunetv2_lwi.nnunet.split_file import FOLDS, SPLIT_FILE, read_splits, require_cases
+from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
+from nnunetv2_lwi.unlabelled.selection import usable_scans
 
 NNUNET_SPLIT_SEED = 12345
-CHANNELS = ("modality", "channel_names")
-"""Keys of dataset.json; nnU-Net also takes the older one."""
 OF_DATASET_JSON = (*CHANNELS, "labels", "regions_class_order", "file_ending")
 """What a training depends on; the number of cases, say, is the split's affair."""
 
@@ -144,6 +145,16 @@ class Source:
         images = {case: (folder / f"{case}.b2nd").stat().st_size for case in dataset.identifiers}
         return Fingerprint(names, images, cache(lambda case: _digest_of_labels(dataset, case)))
 
+    def scans(self, configuration: Mapping[str, Any]) -> dict[str, int]:
+        """Scans without labels beside the preprocessed data that the configuration names, with the bytes of each.
+
+        Raises:
+            UserError: they were preprocessed by another plan.
+        """
+        folder = UnlabelledFolder.beside(self.preprocessed, configuration["data_identifier"])
+        names = usable_scans(folder, folder.read(), self.plans, configuration)
+        return {name: sum(path.stat().st_size for path in folder.image_files(name)) for name in names}
+
     @cached_property
     def training_images(self) -> LabelledImages | None:
         """Raw training images, or None where the raw data set is not at hand."""
@@ -160,7 +171,7 @@ class Source:
         if self.raw is None:
             return None
         ending = self.file_ending
-        channels = len(next(self.dataset_json[key] for key in CHANNELS if key in self.dataset_json))
+        channels = len(channel_names(self.dataset_json))
         files = [path for path in sorted((self.raw / "labelsTs").glob(f"*{ending}")) if not path.name.startswith(".")]
         labels = {path.name.removesuffix(ending): path for path in files}
         images = {case: [self.raw / "imagesTs" / f"{case}_{c:04d}{ending}" for c in range(channels)] for case in labels}

@@ -40,6 +40,8 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     parts.append(_how_to_read(outcomes, baseline))
     if mixed := _mixed_origins(outcomes):
         parts.append(f"Not all trainings have the same {', '.join(mixed)}: see comparison.csv.\n")
+    if marks := _test_images(outcomes):
+        parts.append(f"Step 1 saw images of the test or of validation, without labels: {marks}.\n")
     for cases, how in scored(outcomes):
         number = len(outcomes[0].scores(cases, how) or {})
         for metric in METRICS:
@@ -66,6 +68,15 @@ def _mixed_origins(outcomes: Sequence[Outcome]) -> list[str]:
     """In which of device and versions the trainings differ, or a single one that was resumed elsewhere."""
     values = by_name(origin for outcome in outcomes for origin in outcome.origins)
     return [name for name, different in values.items() if len(different) > 1]
+
+
+def _test_images(outcomes: Sequence[Outcome]) -> str:
+    """How many of them each arm's step 1 saw, at most."""
+    seen: dict[str, int] = {}
+    for outcome in outcomes:
+        number = len((outcome.step1 or {}).get("test_images", []))
+        seen[outcome.run.label] = max(number, seen.get(outcome.run.label, 0))
+    return ", ".join(f"{label} {number}" for label, number in seen.items() if number)
 
 
 def _how_to_read(outcomes: Sequence[Outcome], baseline: str) -> str:

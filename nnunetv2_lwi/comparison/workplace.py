@@ -11,6 +11,7 @@ from nnunetv2_lwi.comparison.design import Training
 from nnunetv2_lwi.comparison.source import Source
 from nnunetv2_lwi.disk import link, write_json
 from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
 
 LINKED = ("dataset_fingerprint.json", "gt_segmentations")
 FOLD = 0
@@ -84,6 +85,10 @@ class Workplace:
         for name in (*LINKED, self.training.configuration["data_identifier"]):
             if (self.source.preprocessed / name).exists():
                 link(self.dataset / name, self.source.preprocessed / name)
+        if self.training.scans:
+            scans = UnlabelledFolder.beside(self.source.preprocessed, self.training.configuration["data_identifier"])
+            for path in (scans.path, scans.journal_file):
+                link(self.dataset / path.name, path)
         split = [{"train": self.training.train_cases, "val": self.training.val_cases}]
         write_json(self.dataset / "splits_final.json", split)
         write_json(self.dataset / "dataset.json", self.source.dataset_json)

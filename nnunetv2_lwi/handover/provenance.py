@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from typing import Any
 
@@ -13,15 +13,26 @@ PACKAGES = ("nnunetv2", "torch", "batchgeneratorsv2", "dynamic-network-architect
 
 
 def make_provenance(
-    dataset_name: str, plans_name: str, configuration: str, fold: int | str, cases: Iterable[str]
+    dataset_name: str,
+    plans_name: str,
+    configuration: str,
+    fold: int | str,
+    cases: Iterable[str],
+    unlabelled: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Data set, plans, configuration, fold, cases whose images were seen, and versions."""
+    """Data set, plans, configuration, fold, cases whose images were seen, scans without labels, and versions.
+
+    Args:
+        unlabelled: of the run's record.
+    """
     return {
         "dataset_name": dataset_name,
         "plans_name": plans_name,
         "configuration": configuration,
         "fold": fold,
         "cases": sorted(cases),
+        "scans_without_labels": len(unlabelled["scans"]),
+        "test_images": list(unlabelled["test_images"]),
         "versions": read_versions(),
     }
 

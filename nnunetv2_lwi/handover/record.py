@@ -6,15 +6,22 @@ from collections.abc import Mapping, Sequence
 from math import isfinite
 from typing import Any
 
-from nnunetv2_lwi.errors import shortened
+from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import plain
 from nnunetv2_lwi.handover.digest import differing_keys
 from nnunetv2_lwi.nnunet.contents import Content, changed, read_contents
 from nnunetv2_lwi.nnunet.folders import folder_of
 from nnunetv2_lwi.nnunet.split_file import Cases
+from nnunetv2_lwi.planning.settings import InitSettings
+from nnunetv2_lwi.unlabelled.alone import is_alone
+from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder, own_identifier
+from nnunetv2_lwi.unlabelled.selection import select
 
 Record = dict[str, Any]
-"""Plain values: ``dataset``, ``train`` and ``val`` (cases), ``plan``, ``labels`` (step 2's alone) and ``contents``."""
+"""Plain values: ``dataset``, ``train`` and ``val`` (cases), ``plan``, ``contents``, and what one step alone has: ``labels``
+(step 2) and ``unlabelled`` (step 1)."""
+UNLABELLED = "unlabelled"
+NEW_SCANS, GONE_SCANS = "scans without labels that are new", "scans without labels that are gone"
 
 OF_THE_CONFIGURATION = ("batch_size", "data_identifier", "normalization_schemes", "use_mask_for_norm")
 BATCH_DICE = "batch_dice"
@@ -42,7 +49,9 @@ def make_record(
         "dataset": plans["dataset_name"],
         "train": train,
         "val": val,
-        "plan": plan | {"intensities": _comparable(plans.get("foreground_intensity_properties_per_channel"))},
+        "plan": plan
+        | {"data_identifier": own_identifier(configuration["data_identifier"])}
+        | {"intensities": _comparable(plans.get("foreground_intensity_properties_per_channel"))},
         "contents": {case: content.plain() for case, content in contents.items()},
     }
     if dataset_json is not None:
@@ -56,12 +65,39 @@ def record_of(
     configuration: Mapping[str, Any],
     cases: Cases | None,
     dataset_json: Mapping[str, Any] | None,
+    init: InitSettings | None = None,
 ) -> Record:
-    """The same, of data as they lie in nnUNet_preprocessed, as far as they do."""
-    folder = folder_of("nnUNet_preprocessed") / plans["dataset_name"] / configuration["data_identifier"]
+    """The same, of data as they lie in nnUNet_preprocessed, as far as they do.
+
+    Args:
+        init: of a run that draws from scans without labels where there are some.
+
+    Raises:
+        UserError: the plan asks for scans without labels that are not there, or they are another plan's.
+    """
+    dataset, identifier = folder_of("nnUNet_preprocessed") / plans["dataset_name"], configuration["data_identifier"]
+    folder = dataset / identifier
     names = [] if cases is None else [*cases.train, *cases.val]
     contents = read_contents(folder, names) if folder.is_dir() else {}
-    return make_record(plans, configuration, cases, contents, dataset_json)
+    record = make_record(plans, configuration, cases, contents, dataset_json)
+    if init is not None:
+        wanted = False if is_alone(configuration) else init.unlabelled
+        beside = UnlabelledFolder.beside(dataset, identifier)
+        record[UNLABELLED] = plain(select(beside, plans, configuration, cases, contents, wanted).plain())
+    return record
+
+
+def with_scans(record: Record, plans: Mapping[str, Any], configuration: Mapping[str, Any], init: InitSettings) -> Record:
+    """The record of a step 2, and which scans a step 1 would draw from now; as it is, where that cannot be told."""
+    cases, contents = Cases(record["train"], record["val"]), read_plain(record)
+    beside = UnlabelledFolder.beside(
+        folder_of("nnUNet_preprocessed") / plans["dataset_name"], configuration["data_identifier"]
+    )
+    try:
+        selection = select(beside, plans, configuration, cases, contents, init.unlabelled)
+    except UserError:
+        return record
+    return {**record, UNLABELLED: plain(selection.plain())}
 
 
 def differences(theirs: Record | None, ours: Record) -> list[str]:
@@ -76,6 +112,8 @@ def differences(theirs: Record | None, ours: Record) -> list[str]:
     found += differing_keys({"plan": _plan(theirs, with_labels)}, {"plan": _plan(ours, with_labels)})
     if with_labels:
         found += differing_keys({"dataset.json": theirs["labels"]}, {"dataset.json": ours["labels"]})
+    if UNLABELLED in ours and ours["train"]:
+        found += _other_scans(_scans(theirs), _scans(ours))
     other = changed(read_plain(theirs), read_plain(ours), with_labels)
     if other:
         what = "images or labels" if with_labels else "images"
@@ -93,6 +131,32 @@ def _comparable(value: Any) -> Any:
 def read_plain(record: Record) -> dict[str, Content]:
     """The contents in a record."""
     return {case: Content.from_plain(value) for case, value in record["contents"].items()}
+
+
+def read_scans(record: Record) -> dict[str, Content]:
+    """What the scans without labels show that a run draws from; none where it knows of none."""
+    return {name: Content.from_plain(value) for name, value in _scans(record).items()}
+
+
+def only_scans_are_new(texts: Sequence[str]) -> bool:
+    """Whether nothing else differs, and none is gone."""
+    return len(texts) > 0 and all(text.startswith(NEW_SCANS) for text in texts)
+
+
+def _scans(record: Record) -> Mapping[str, Any]:
+    scans: Mapping[str, Any] = record.get(UNLABELLED, {}).get("scans", {})
+    return scans
+
+
+def _other_scans(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
+    gone, new = sorted(theirs.keys() - ours.keys()), sorted(ours.keys() - theirs.keys())
+    there, here = (
+        {name: Content.from_plain(scans[name]) for name in theirs.keys() & ours.keys()} for scans in (theirs, ours)
+    )
+    texts = [f"{NEW_SCANS}: {len(new)} ({shortened(new)})"] if new else []
+    texts += [f"{GONE_SCANS}: {len(gone)} ({shortened(gone)})"] if gone else []
+    other = changed(there, here, with_labels=False)
+    return texts + ([f"scans without labels that are others than then: {len(other)} ({shortened(other)})"] if other else [])
 
 
 def _plan(record: Record, with_labels: bool) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
-from nnunetv2_lwi.handover.record import Record, differences, read_plain
+from nnunetv2_lwi.handover.record import GONE_SCANS, Record, differences, read_plain, read_scans
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.nnunet.contents import shared
 
@@ -133,6 +133,7 @@ def _seen(step1: Step1, here: Record) -> list[str]:
         seen = sorted(set(step1.provenance["cases"]) & only_validated)
     else:
         seen = _seen_in_another(step1, here, only_validated)
+    seen += _seen_without_labels(step1, here, only_validated - set(seen))
     if not seen:
         return []
     return [f"step 1 saw the images (not the labels) of {len(seen)} of this fold's validation cases: {shortened(seen)}"]
@@ -149,13 +150,23 @@ def _seen_in_another(step1: Step1, here: Record, only_validated: set[str]) -> li
     return [f"{case} ({there} of {other})" for case, there in sorted(shared(theirs, ours).items())]
 
 
+def _seen_without_labels(step1: Step1, here: Record, only_validated: set[str]) -> list[str]:
+    """By content, among the scans without labels."""
+    theirs = {} if step1.record is None else read_scans(step1.record)
+    ours = {case: content for case, content in read_plain(here).items() if case in only_validated}
+    return [f"{case} (scan {scan})" for case, scan in sorted(shared(theirs, ours).items())]
+
+
 def _another_run(step1: Step1, here: Record) -> list[str]:
-    """What else differs, within one data set: other cases, say, or images that were preprocessed again since."""
+    """What else differs, within one data set: other cases, say, or images that were preprocessed again since.
+
+    Scans without labels may well be on another machine than the labelled cases: that they are not here is no difference.
+    """
     if step1.record is None or step1.record["dataset"] != here["dataset"]:
         return []
     normalization = tuple(f"plan.{key}" for key in NORMALIZATION)
     return [
         f"step 1 was another run than this: {difference}"
         for difference in differences(step1.record, here)
-        if not difference.startswith(normalization)
+        if not difference.startswith(normalization) and not difference.startswith(GONE_SCANS)
     ]

@@ -47,7 +47,7 @@ def check_step1(
     step1 = read_step1(checkpoint)
     channels = count_channels(plans, resolved, dataset_json)
     digest = make_digest(resolved.configuration, channels, settings)
-    verdict = judge(step1, digest, record_of(plans, resolved.configuration, cases, None))
+    verdict = judge(step1, digest, record_of(plans, resolved.configuration, cases, None, settings.init))
     if verdict.refusals:
         return step1, verdict, None
     with telling_what_cannot_be_built(resolved):
@@ -111,10 +111,12 @@ def changes_since(
     settings = LWISettings.from_configuration(resolved.configuration)
     digest = make_digest(resolved.configuration, count_channels(plans, resolved, dataset_json), settings)
     if trainer == STEP1_TRAINER:
-        changes, labels = differing_keys(state["digest"], digest), None
+        changes = differing_keys(state["digest"], digest)
+        here = record_of(plans, resolved.configuration, cases, None, settings.init)
     else:
-        changes, labels = changed_step2(state, digest, settings), dataset_json
-    return changes + differences(state.get("run"), record_of(plans, resolved.configuration, cases, labels))
+        changes = changed_step2(state, digest, settings)
+        here = record_of(plans, resolved.configuration, cases, dataset_json)
+    return changes + differences(state.get("run"), here)
 
 
 def require_fitting(path: Path, network: nn.Module) -> None:

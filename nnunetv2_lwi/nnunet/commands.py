@@ -1,10 +1,12 @@
 """nnU-Net's own commands, as this package starts them: where they are, their environment, how they are written down."""
 
+import ctypes
 import importlib.resources
 import json
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -14,6 +16,9 @@ from typing import Any
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import FINAL
+
+PR_SET_PDEATHSIG = 1
+"""Linux's prctl: which signal comes when the parent ends."""
 
 TIED = """
 import ctypes, os, signal, sys
@@ -76,6 +81,12 @@ def tied_to_this_process(command: Sequence[str]) -> list[str]:
     """The command line that runs it so that it ends when this process is killed."""
     tied = [sys.executable, "-I", "-S", "-c", TIED, str(os.getpid())] if sys.platform == "linux" else []
     return [*tied, *command]
+
+
+def end_with_parent() -> None:
+    """Of a worker: end when the process that started it ends, however it does; on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def shell_line(command: Sequence[str]) -> str:

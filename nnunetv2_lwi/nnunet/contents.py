@@ -49,12 +49,17 @@ class Content:
 
     def is_of_image_of(self, other: Content) -> bool:
         """Whether both are of one image, which may have been normalised in different ways."""
-        if self.shape[1:] != other.shape[1:]:
-            return False
-        return bool(self._pattern @ other._pattern > SAME)
+        return self.shape[1:] == other.shape[1:] and bool(self.pattern @ other.pattern > SAME)
+
+    @classmethod
+    def of_image(cls, image: Any, labels: str = "") -> Content:
+        """Of an image (C, D, H, W) that can be read voxel by voxel."""
+        axes = [_spread(edge) for edge in image.shape[1:]]
+        voxels = [round(float(image[0, z, y, x]), 6) for z, y, x in product(*axes)]
+        return cls(list(image.shape), voxels, labels)
 
     @cached_property
-    def _pattern(self) -> NDArray[np.float64]:
+    def pattern(self) -> NDArray[np.float64]:
         """The voxels whatever their mean and scale, of norm 1; zero where they are all alike."""
         centred = np.asarray(self.voxels) - np.mean(self.voxels)
         norm = np.linalg.norm(centred)
@@ -111,10 +116,16 @@ def changed(theirs: Mapping[str, Content], ours: Mapping[str, Content], with_lab
 def shared(theirs: Mapping[str, Content], ours: Mapping[str, Content]) -> dict[str, str]:
     """Cases of ours whose image is also one of theirs, and its name there."""
     found = {}
+    by_shape: dict[tuple[int, ...], list[str]] = {}
+    for name, other in theirs.items():
+        by_shape.setdefault(tuple(other.shape[1:]), []).append(name)
+    patterns = {shape: np.stack([theirs[name].pattern for name in names]) for shape, names in by_shape.items()}
     for case, content in ours.items():
-        there = next((name for name, other in theirs.items() if content.is_of_image_of(other)), None)
-        if there is not None:
-            found[case] = there
+        shape = tuple(content.shape[1:])
+        if shape in patterns:
+            same = patterns[shape] @ content.pattern > SAME
+            if same.any():
+                found[case] = by_shape[shape][int(same.argmax())]
     return found
 
 
@@ -127,18 +138,17 @@ def _read_entries(folder: Path, cases: Iterable[str]) -> tuple[dict[str, Any], b
         if state is None:
             kept.pop(case, None)
         elif case not in kept or kept[case]["state"] != state:
-            kept[case] = {"state": state, "content": _read(dataset_class, folder, case).plain()}
+            kept[case] = {"state": state, "content": read_content(dataset_class, folder, case).plain()}
             found_new = True
     return kept, found_new
 
 
-def _read(dataset_class: type[nnUNetBaseDataset], folder: Path, case: str) -> Content:
+def read_content(dataset_class: type[nnUNetBaseDataset], folder: Path, case: str) -> Content:
+    """Of one preprocessed case."""
     image = dataset_class(str(folder), [case]).load_case(case)[0]
-    axes = [_spread(edge) for edge in image.shape[1:]]
-    voxels = [round(float(image[0, z, y, x]), 6) for z, y, x in product(*axes)]
     labels = next((path for path in (folder / f"{case}_seg.b2nd", folder / f"{case}.npz") if path.is_file()), None)
     digest = "" if labels is None else sha256(labels.read_bytes()).hexdigest()[:16]
-    return Content(list(image.shape), voxels, digest)
+    return Content.of_image(image, digest)
 
 
 def _spread(edge: int) -> Sequence[int]:

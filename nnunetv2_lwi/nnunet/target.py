@@ -45,8 +45,12 @@ class Target:
         """
         from nnunetv2_lwi.nnunet.split_file import cases_of_fold
 
-        identifier = resolve(self.plans, self.configuration).get("data_identifier")
+        identifier = self.resolved().get("data_identifier")
         return None if identifier is None else cases_of_fold(self.plans_file.parent, identifier, self.fold)
+
+    def resolved(self) -> dict[str, Any]:
+        """The configuration, inheritance resolved."""
+        return resolve(self.plans, self.configuration)
 
     def output_folder(self, trainer: str) -> Path:
         """Where a trainer writes for this target."""

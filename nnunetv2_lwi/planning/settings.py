@@ -71,6 +71,11 @@ NOT_NEGATIVE = Rule("a number, at least 0", lambda value: _is_number(value) and 
 POSITIVE = Rule("a number above 0", lambda value: _is_number(value) and value > 0)
 FRACTION = Rule("a number, at least 0 and below 1", lambda value: _is_number(value) and 0 <= value < 1)
 TRUE_OR_FALSE = Rule("true or false", lambda value: isinstance(value, bool))
+BETWEEN_0_AND_1 = Rule("a number above 0 and below 1", lambda value: _is_number(value) and 0 < value < 1)
+TRUE_FALSE_OR_SHARE = Rule(
+    "true, false, or a share above 0 and below 1",
+    lambda value: TRUE_OR_FALSE.holds(value) or BETWEEN_0_AND_1.holds(value),
+)
 BETAS = Rule("two numbers, at least 0 and below 1", lambda value: is_list_of(value, FRACTION.holds) and len(value) == 2)
 EDGES = Rule("three whole numbers, at least 1", lambda value: is_list_of(value, whole_number(1).holds) and len(value) == 3)
 LEVELS = Rule(
@@ -128,6 +133,14 @@ class InitSettings(TrainingSettings):
     """Step 1's training."""
 
     epochs: int = setting(200, whole_number(1))
+    unlabelled: bool | float | None = setting(None, TRUE_FALSE_OR_SHARE.or_null())
+    """Whether to draw from scans without labels, or from which share of them; null: from all that there are."""
+    labelled_share: float | None = setting(None, BETWEEN_0_AND_1.or_null())
+    """Of what is drawn, the fold's own images; null: each image as often as any other."""
+
+
+OF_SCANS_WITHOUT_LABELS = ("unlabelled", "labelled_share")
+"""Settings of step 1's training."""
 
 
 @dataclass(frozen=True)
@@ -191,7 +204,11 @@ class LWISettings:
     def step1(self) -> dict[str, Any]:
         """What step 1's weights depend on, as plain JSON."""
         other = ("recipe", "seg", "val_iterations_per_epoch", "augmentation_device")
-        return {key: value for key, value in as_json(self).items() if key not in other}
+        block = {key: value for key, value in as_json(self).items() if key not in other}
+        for key in OF_SCANS_WITHOUT_LABELS:
+            if block["init"][key] is None:  # as if it were not there, as in earlier versions
+                del block["init"][key]
+        return block
 
     def step2(self) -> dict[str, Any]:
         """What a training of step 2 depends on beyond its step 1, as plain JSON."""

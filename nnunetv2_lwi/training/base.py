@@ -1,4 +1,4 @@
-"""What both trainers share: settings read before anything is written, loading, optimisation."""
+"""What both trainers share: settings read before anything is written, and optimisation."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
 from math import isfinite
-from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
 
@@ -17,35 +16,30 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, autocast, nn
 
 from nnunetv2_lwi.disk import DISK_TROUBLE, ONLY_WRITING, missing_folders, require_room, telling_disk_trouble, writing_failed
-from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.parts import keys_handed_over
-from nnunetv2_lwi.handover.record import Record, record_of
 from nnunetv2_lwi.handover.suitability import require_fitting
 from nnunetv2_lwi.handover.transfer import plan_transfer
 from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
 from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.nnunet.private import times_changed
-from nnunetv2_lwi.nnunet.split_file import SPLIT_FILE, Cases, read_splits, require_cases, unused_cases
 from nnunetv2_lwi.planning.settings import LWISettings, TrainingSettings
 from nnunetv2_lwi.training.devices import stay_on_own_cores
 from nnunetv2_lwi.training.distributed import mean_over_steps
+from nnunetv2_lwi.training.loaded import LoadingTrainer
 from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
-from nnunetv2_lwi.training.loading.checked_voxels import CheckedDataset, VoxelChecks
-from nnunetv2_lwi.training.loading.device_loader import DeviceLoader, host_loader
-from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, on_device
-from nnunetv2_lwi.training.loading.workers import end_workers
+from nnunetv2_lwi.training.loading.checked_voxels import VoxelChecks
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
 from nnunetv2_lwi.training.preconditions import require_trainable
 from nnunetv2_lwi.training.randomness import seed_all
-from nnunetv2_lwi.training.resumable import WANDB, ResumableTrainer
-from nnunetv2_lwi.training.step2_needs import highest_label
+from nnunetv2_lwi.training.resumable import WANDB
 
 CHECKPOINTS_AT_ONCE = 3
 """Best, latest, and the one that takes the place of either; at the end final, best and what takes latest's place."""
 
 
-class LWITrainer(ResumableTrainer):
+class LWITrainer(LoadingTrainer):
     """nnU-Net's trainer with the ``lwi`` block of the plan, and with checkpoints that survive a kill.
 
     Raises:
@@ -54,8 +48,6 @@ class LWITrainer(ResumableTrainer):
 
     step: ClassVar[str]
     """Which training settings of the ``lwi`` block apply: ``init`` or ``seg``."""
-    reads_labels: ClassVar[bool]
-    configuration_manager: ConfigurationManager
 
     def __init__(
         self,
@@ -66,6 +58,7 @@ class LWITrainer(ResumableTrainer):
         device: torch.device = torch.device("cuda"),  # noqa: B008
     ) -> None:
         with telling_disk_trouble():
+            plans = self.with_its_data(plans, configuration)
             prepared = require_trainable(self.__class__.__name__, plans, configuration, fold, dataset_json, device)
             self.target, self.warnings = prepared.target, prepared.warnings
             self.require_start(prepared.settings, device)
@@ -98,17 +91,17 @@ class LWITrainer(ResumableTrainer):
         self.val_cases: list[str] = []
         self.configure()
 
+    @staticmethod
+    def with_its_data(plans: dict[str, Any], configuration: str) -> dict[str, Any]:
+        """The plans, which say where the images lie."""
+        return plans
+
     def require_start(self, settings: LWISettings, device: torch.device) -> None:
         """What the step begins from is looked for before anything is written.
 
         Raises:
             UserError: it cannot begin.
         """
-
-    @property
-    def needs_segmentations(self) -> bool:
-        """Whether the loaders read them."""
-        return True
 
     def configure(self) -> None:
         """What a step sets differently from nnU-Net, at the end of construction (whose arguments nnU-Net prescribes)."""
@@ -118,27 +111,6 @@ class LWITrainer(ResumableTrainer):
         """Epochs, optimiser and schedule of this step."""
         settings: TrainingSettings = getattr(self.lwi, self.step)
         return settings
-
-    @property
-    def augments_on_device(self) -> bool:
-        """Whether the training transforms run on the device and not in the loader's workers."""
-        return self.device.type == "cuda" and self.lwi.augmentation_device == "auto"
-
-    def _kept_for_device(self, make_transforms: Callable[..., ComposeTransforms]) -> Callable[..., ComposeTransforms | None]:
-        """The same, but the loader gets no transforms: they are kept, in forms for the device."""
-
-        def make(*args: Any, **kwargs: Any) -> ComposeTransforms | None:
-            transforms = make_transforms(*args, **kwargs)
-            ignored = [self.label_manager.ignore_label] if self.label_manager.has_ignore_label else []
-            try:
-                self.device_transforms = on_device(transforms, [-1, *self.label_manager.all_labels, *ignored])
-            except NoDeviceForm as reason:
-                self.print_to_log_file(f"Augmentation runs in the loader's workers: {reason}.")
-                return transforms
-            self.print_to_log_file(f"Augmentation runs on {self.device}; the loader's workers read, crop and pad.")
-            return None
-
-        return make
 
     def _require_network(self, configuration: ConfigurationManager, channels: int) -> None:
         """Build the network without memory for its weights and run it on shapes alone, where it can be.
@@ -212,56 +184,6 @@ class LWITrainer(ResumableTrainer):
         """Whether any weight changed since the network was built: then ``-pretrained_weights`` was given."""
         return self._versions() != self._built_versions
 
-    def do_split(self) -> tuple[list[str], list[str]]:
-        """nnU-Net's split, remembered for the checkpoint.
-
-        Raises:
-            UserError: the split file is none, a fold is without cases, or names some that are not there.
-        """
-        if self.fold != "all":
-            read_splits(Path(self.preprocessed_dataset_folder_base))
-        self.train_cases, self.val_cases = super().do_split()
-        available = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
-        require_cases(self.train_cases, self.val_cases, available, self.preprocessed_dataset_folder)
-        if not self._split_was_told:
-            self._tell_of_unused(available)
-        return self.train_cases, self.val_cases
-
-    def _tell_of_unused(self, available: list[str]) -> None:
-        """Cases that came after the split was written: nnU-Net leaves them out and says nothing."""
-        self._split_was_told = True
-        unused = unused_cases(Path(self.preprocessed_dataset_folder_base), available)
-        if unused:
-            self.print_to_log_file(
-                f"WARNING: {len(unused)} preprocessed cases are in no fold of {SPLIT_FILE}, so that neither step uses them: "
-                f"{shortened(unused)}. Add them there, or remove the file and nnU-Net makes a new one."
-            )
-
-    def make_record(self, train_cases: list[str], val_cases: list[str]) -> Record:
-        """Of this plan and these cases, as they lie preprocessed."""
-        return record_of(
-            self.plans_manager.plans,
-            self.configuration_manager.configuration,
-            Cases(train_cases, val_cases),
-            self.dataset_json if self.reads_labels else None,
-        )
-
-    def get_tr_and_val_datasets(self) -> tuple[CheckedDataset, CheckedDataset]:
-        """nnU-Net's, whose voxels are looked at as the loaders' workers read them: NaN, infinity, undeclared labels."""
-        train, val = super().get_tr_and_val_datasets()
-        highest = highest_label(self.label_manager) if self.reads_labels else None
-        self.voxel_checks = VoxelChecks({*train.identifiers, *val.identifiers}, highest)
-        checks, reads = self.voxel_checks, self.needs_segmentations
-        return CheckedDataset(train, checks, reads), CheckedDataset(val, checks, reads)
-
-    def get_dataloaders(self) -> tuple[Any, Any]:
-        """nnU-Net's, which draw their first batches here."""
-        self.dataloader_train, self.dataloader_val = super().get_dataloaders()
-        self.voxel_checks.require()
-        if self.device_transforms is not None:
-            self.dataloader_train = DeviceLoader(self.dataloader_train, self.device_transforms, self.device)
-        return self.dataloader_train, self.dataloader_val
-
     def run_training(self) -> None:
         """nnU-Net's; before a mistake is told the loaders' workers are ended, which keeps them quiet.
 
@@ -281,15 +203,6 @@ class LWITrainer(ResumableTrainer):
             raise writing_failed(error, error.filename or self.output_folder, doing) from error
         finally:
             self.writer.release()
-
-    def on_train_end(self) -> None:
-        """nnU-Net's, which ends the workers of loaders that it knows."""
-        self.dataloader_train = host_loader(self.dataloader_train)
-        super().on_train_end()
-
-    def _end_workers(self) -> None:
-        for loader in (self.dataloader_train, self.dataloader_val):
-            end_workers(loader)
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, EpochSchedule]:
         """Optimiser and schedule of the plan, with what a subclass has set otherwise since, as nnU-Net's variants do.

@@ -17,6 +17,7 @@ from torch import distributed as dist
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY
 from nnunetv2_lwi.handover.provenance import make_provenance
+from nnunetv2_lwi.handover.record import UNLABELLED
 from nnunetv2_lwi.handover.step1 import find_step1
 from nnunetv2_lwi.handover.transfer import misfits, overwrite
 from nnunetv2_lwi.method.loss import PretextLoss
@@ -33,6 +34,7 @@ from nnunetv2_lwi.training.monitoring.progress import PretextLogger
 from nnunetv2_lwi.training.monitoring.readouts import PROBES_IN_A_TRAINING, TrainingProbe
 from nnunetv2_lwi.training.monitoring.validation import PretextEvaluator, validate_cases, write_progress_picture
 from nnunetv2_lwi.training.randomness import make_generator
+from nnunetv2_lwi.unlabelled.alone import is_alone, on_scans_alone
 
 PICTURES_IN_A_TRAINING = 20
 
@@ -58,6 +60,11 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.get_validation_transforms = of_images_alone(self.get_validation_transforms)  # type: ignore[method-assign]
         self.best_val_loss: float | None = None
         self.readouts: TrainingProbe | None = None
+
+    @staticmethod
+    def with_its_data(plans: dict[str, Any], configuration: str) -> dict[str, Any]:
+        """Scans without labels take the place of labelled cases where there are none."""
+        return on_scans_alone(plans, configuration)
 
     @property
     def needs_segmentations(self) -> bool:
@@ -220,6 +227,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     def _begin_probes(self) -> None:
         """A line of what can be read out of the features before the training, where a few cases have labels."""
+        if is_alone(self.configuration_manager.configuration):
+            return
         folder, cases = self.preprocessed_dataset_folder, (self.train_cases, self.val_cases)
         with suppress(UserError):
             self.readouts = TrainingProbe(
@@ -302,6 +311,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
                 self.configuration_name,
                 self.fold,
                 self.train_cases,
+                self.record()[UNLABELLED],
             ),
         }
 

@@ -17,6 +17,7 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import plain
 from nnunetv2_lwi.handover.digest import changed_step2
 from nnunetv2_lwi.handover.initialization import initialize
+from nnunetv2_lwi.handover.record import with_scans
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
 from nnunetv2_lwi.handover.transfer import Transfer, hand_over, overwrite, plan_transfer
 from nnunetv2_lwi.networks.build import build_network, output_scales, supports_deep_supervision
@@ -133,7 +134,8 @@ class nnUNetTrainerLWISeg(LWITrainer):
         return network
 
     def _judge(self, step1: Step1) -> Verdict:
-        return judge(step1, self.digest, self.record())
+        configuration = self.configuration_manager.configuration
+        return judge(step1, self.digest, with_scans(self.record(), self.plans_manager.plans, configuration, self.lwi.init))
 
     def _start_from_step1(self) -> None:
         step1 = read_step1(finished_step1(self.target, self.device))

@@ -28,6 +28,7 @@ from nnunetv2_lwi.planning.settings import LWISettings, decisions
 from nnunetv2_lwi.training.devices import require_compiler, require_device
 from nnunetv2_lwi.training.distributed import is_first_rank
 from nnunetv2_lwi.training.step2_needs import problems_of_step2, require_step2
+from nnunetv2_lwi.unlabelled.alone import is_alone, require_fold_all
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ def require_trainable(
     dataset, plans_name = plans["dataset_name"], plans["plans_name"]
     require_preprocessed(dataset, configuration.data_identifier, plans_name, name)
     folder = folder_of("nnUNet_preprocessed") / dataset
+    require_fold_all(configuration.configuration, fold)
     require_fold(folder, configuration.data_identifier, fold)
     target = Target(dataset, plans_name, name, fold, plans, dataset_json, folder / f"{plans_name}.json")
     output = target.output_folder(trainer)
@@ -82,7 +84,9 @@ def require_trainable(
     channels = count_channels(plans, configuration, dataset_json)
     digest = make_digest(configuration.configuration, channels, settings)
     warnings = warnings_of_intensities(plans, configuration.configuration) + misplaced_blocks(plans, name)
-    if trainer == STEP1_TRAINER:
+    if trainer == STEP1_TRAINER and is_alone(configuration.configuration):
+        pass  # there is no step 2 of this data set
+    elif trainer == STEP1_TRAINER:
         warnings += [f"step 2 would be refused: {problem}" for problem in problems_of_step2(target)]
     else:
         require_step2(target)

@@ -65,3 +65,17 @@ def test_which_swept_settings_change_an_arms_trainings(name, taken, tmp_path):
     (arm,) = parse_arms([f"pretrained:{tmp_path / 'weights.pth'}" if name == "pretrained" else name])
     keys = ["masking.strategy", "masking.ratio", "order_weight", "order_levels", "init.lr", "seg.hand_over", "seg.lr"]
     assert list(arm.takes(dict.fromkeys(keys, 1))) == taken
+
+
+@pytest.mark.parametrize(
+    ("name", "seen"), [("lwi", (False, False)), ("lwi_all", (True, False)), ("mask_unlabelled", (False, True))]
+)
+def test_an_arm_s_name_says_which_images_step_1_sees(name, seen):
+    (arm,) = parse_arms([name])
+    assert (arm.sees_all_images, arm.sees_scans) == seen and arm.runs_step1
+
+
+def test_settings_of_scans_without_labels_concern_arms_that_see_them_alone():
+    lwi, unlabelled, random = parse_arms(["lwi", "lwi_unlabelled", "random"])
+    variant = {"init.unlabelled": 0.5, "init.labelled_share": 0.3}
+    assert lwi.takes(variant) == {} == random.takes(variant) and unlabelled.takes(variant) == variant

@@ -182,3 +182,33 @@ def test_the_key_tells_data_apart(make_design):
     assert keys(replace(design, val_cases=[unseen])) != before
     step2 = replace(design.runs()[0].training, val_cases=[], data={})
     assert step2.key != replace(step2, val_cases=[unseen]).key
+
+
+SCANS = {"scan_1": 100, "scan_2": 120}
+
+
+def with_scans(make_design, **more):
+    design = make_design(arms="random,lwi,lwi_unlabelled,lwi_all", counts=(2,), seeds=1)
+    return replace(design, scans=SCANS, **more)
+
+
+def test_scans_without_labels_are_for_the_arms_that_are_named_so(make_design):
+    random, lwi, unlabelled, every = with_scans(make_design).runs()
+    assert dict(unlabelled.training.after.scans) == SCANS
+    assert not random.training.scans and not lwi.training.after.scans and not every.training.after.scans
+    assert unlabelled.training.after.train_cases == lwi.training.after.train_cases == unlabelled.training.train_cases
+    assert unlabelled.training.after.key != lwi.training.after.key
+    assert f"step 1 of lwi_unlabelled, {2 + len(SCANS)} cases" in names_of([unlabelled])[unlabelled.training.after.key]
+
+
+def test_the_rest_of_the_fold_counts_as_scans_where_that_is_asked_for(make_design):
+    _, lwi, unlabelled, every = with_scans(make_design, rest_unlabelled=True).runs()
+    assert unlabelled.training.after.train_cases == every.training.after.train_cases != lwi.training.after.train_cases
+    assert unlabelled.training.train_cases == lwi.training.train_cases
+
+
+def test_other_scans_make_another_training_and_without_any_the_key_stays(make_design):
+    design = with_scans(make_design)
+    keys = [run.training.key for run in design.runs()]
+    more = [run.training.key for run in replace(design, scans={**SCANS, "scan_3": 1}).runs()]
+    assert [one == other for one, other in zip(keys, more, strict=True)] == [True, True, False, True]

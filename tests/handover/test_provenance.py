@@ -11,14 +11,18 @@ from nnunetv2_lwi.handover.step1 import PROVENANCE
 
 
 def test_it_says_what_a_hand_over_asks_for():
-    provenance = make_provenance("Dataset004_A", "P", "3d_fullres", "all", ["b", "a"])
-    assert set(provenance) == set(PROVENANCE)
+    provenance = make_provenance(
+        "Dataset004_A", "P", "3d_fullres", "all", ["b", "a"], {"scans": {"s": {}}, "test_images": ["s"]}
+    )
+    assert set(provenance) >= set(PROVENANCE)
     assert provenance == {
         "dataset_name": "Dataset004_A",
         "plans_name": "P",
         "configuration": "3d_fullres",
         "fold": "all",
         "cases": ["a", "b"],
+        "scans_without_labels": 1,
+        "test_images": ["s"],
         "versions": read_versions(),
     }
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunetv2_lwi.handover.record import Record, differences, make_record
+from nnunetv2_lwi.handover.record import UNLABELLED, Record, differences, make_record, only_scans_are_new
 from nnunetv2_lwi.nnunet.contents import Content
 from nnunetv2_lwi.nnunet.split_file import Cases
 
@@ -73,3 +73,32 @@ def test_labels_count_where_they_are_read_alone():
     assert "labels" not in here
     here["contents"]["a"]["labels"] = "corrected"
     assert differences(there, here) == []
+
+
+def with_scans(*numbers: int, **more: Any) -> Record:
+    scans = {f"scan_{number}": content(100 + number).plain() for number in numbers}
+    return record(reads_labels=False) | {UNLABELLED: {"scans": scans, "left_out": {}, "test_images": []}} | more
+
+
+def test_scans_without_labels_that_came_or_went_or_are_others_are_told():
+    new = differences(with_scans(1), with_scans(1, 2, 3))
+    assert new == ["scans without labels that are new: 2 (scan_2, scan_3)"] and only_scans_are_new(new)
+    gone = differences(with_scans(1, 2), with_scans(1))
+    assert gone == ["scans without labels that are gone: 1 (scan_2)"] and not only_scans_are_new(gone)
+    other = with_scans(1)
+    other[UNLABELLED]["scans"]["scan_1"] = content(7).plain()
+    assert differences(with_scans(1), other) == ["scans without labels that are others than then: 1 (scan_1)"]
+    assert differences(with_scans(1, 2), with_scans(2, 1)) == []
+
+
+def test_a_step_1_that_knew_of_no_scans_without_labels_drew_from_none():
+    earlier = record(reads_labels=False)
+    assert differences(earlier, with_scans()) == []
+    assert only_scans_are_new(differences(earlier, with_scans(4)))
+
+
+def test_a_step_2_does_not_depend_on_them_and_other_changes_are_no_growth():
+    assert differences(with_scans(1), record()) == []
+    changed = with_scans(1, 2)
+    changed["train"].append("x")
+    assert not only_scans_are_new(differences(with_scans(1), changed)) and not only_scans_are_new([])

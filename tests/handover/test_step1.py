@@ -11,6 +11,7 @@ import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import FORMAT, READABLE
+from nnunetv2_lwi.handover.record import UNLABELLED
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.contents import Content
@@ -145,3 +146,29 @@ def test_what_a_step_1_kept_back_is_what_it_trained(tmp_path):
     step1 = read_step1(path)
     assert torch.equal(step1.weights["w"], torch.ones(2)) and torch.equal(step1.trained["w"], torch.zeros(2))
     assert torch.equal(read_step1(write(path)).trained["w"], torch.ones(2))
+
+
+def of_scans(scans: dict[str, Content]) -> dict[str, Any]:
+    """What a record says of scans without labels."""
+    plain = {name: content.plain() for name, content in scans.items()}
+    return {UNLABELLED: {"scans": plain, "left_out": {}, "test_images": []}}
+
+
+def test_a_validation_image_among_the_scans_without_labels_is_told():
+    record = here(["a"], [], contents={"a": image(1)}) | of_scans({"scan": image(2), "other": image(3)})
+    step1 = Step1(Path("a"), {}, {}, PROVENANCE | {"cases": ["a"]}, [], record=record)
+    (told,) = judge(step1, {}, here(["a"], ["b"], contents={"a": image(1), "b": image(2, scale=2)})).warnings[:1]
+    assert told.endswith("of 1 of this fold's validation cases: b (scan scan)")
+
+
+def test_scans_that_came_since_are_told_and_those_on_another_machine_are_not():
+    run = here(["a"], [], contents={"a": image(1)})
+
+    def warnings(then: dict[str, Content], now: dict[str, Content]) -> list[str]:
+        step1 = Step1(Path("a"), {}, {}, PROVENANCE | {"cases": ["a"]}, [], record=run | of_scans(then))
+        return judge(step1, {}, run | of_scans(now)).warnings
+
+    assert warnings({}, {"scan": image(2)}) == [
+        "step 1 was another run than this: scans without labels that are new: 1 (scan)"
+    ]
+    assert warnings({"scan": image(2)}, {}) == []

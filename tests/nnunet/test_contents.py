@@ -42,8 +42,8 @@ def test_what_was_read_is_kept_and_read_again_only_where_files_changed(folder, m
     image, segmentation = make_case(7, Options())
     rewrite(folder, "case_1", image, segmentation)
     read = []
-    reader = contents._read
-    monkeypatch.setattr(contents, "_read", lambda kind, where, case: read.append(case) or reader(kind, where, case))
+    reader = contents.read_content
+    monkeypatch.setattr(contents, "read_content", lambda kind, where, case: read.append(case) or reader(kind, where, case))
     after = read_contents(folder, NAMES)
     assert read == ["case_1"]
     read_contents(folder, NAMES)

@@ -6,7 +6,7 @@ import json
 from dataclasses import fields, is_dataclass, replace
 
 from nnunetv2_lwi.planning.overrides import set_values
-from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
+from nnunetv2_lwi.planning.settings import OF_SCANS_WITHOUT_LABELS, LWISettings, as_json, flatten
 
 
 def read(block):
@@ -52,7 +52,7 @@ OTHER_VALUES = {
     "order_weight": 0.5, "reconstruction_weight": 0.5, "order_levels": [1], "init.epochs": 7,
     "init.optimizer": "AdamW", "init.lr": 0.5, "init.weight_decay": 0.5, "init.momentum": 0.5, "init.nesterov": False,
     "init.betas": [0.5, 0.5], "init.schedule": "cosine", "init.warmup_epochs": 1, "init.gradient_clip": None,
-    "iterations_per_epoch": 9, "seed": 3,
+    "iterations_per_epoch": 9, "seed": 3, "init.unlabelled": False, "init.labelled_share": 0.5,
 }  # fmt: skip
 """Of every setting that step 1's weights depend on."""
 
@@ -72,6 +72,11 @@ def test_step1_is_all_that_its_weights_depend_on():
         assert with_value(key, value).step1() != default.step1(), key
     for key, value in (("seg.epochs", 3), ("augmentation_device", "cpu"), ("val_iterations_per_epoch", 1)):
         assert with_value(key, value).step1() == default.step1(), key
+
+
+def test_settings_that_earlier_versions_did_not_have_leave_their_weights_and_comparisons_valid():
+    assert not set(OF_SCANS_WITHOUT_LABELS) & LWISettings().step1()["init"].keys()
+    assert with_value("init.unlabelled", 0.5).step1()["init"]["unlabelled"] == 0.5
 
 
 def test_flatten_joins_keys():

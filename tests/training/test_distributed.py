@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,8 @@ def train_with_trainer(dataset: TinyDataset, seed: int | None) -> dict[str, Any]
     }
 
 
-def test_two_ranks(dataset: TinyDataset, tmp_path: Path):
+def test_two_ranks(make_dataset: Callable[..., TinyDataset], tmp_path: Path):
+    dataset = make_dataset(scans=2)
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     try:
         mp.spawn(run_rank, args=(str(tmp_path), dataset), nprocs=2, join=True)

@@ -81,6 +81,7 @@ def test_the_checkpoint_is_plain_and_is_nnunets(dataset):
         {"ignore_label": True},
         {"use_mask_for_norm": True},
         {"channels": 2, "ignore_label": True, "use_mask_for_norm": True, "regions": True},
+        {"channels": 2, "ignore_label": True, "use_mask_for_norm": True, "scans": 2},
     ],
     ids=str,
 )
@@ -115,8 +116,9 @@ def test_a_seed_repeats_a_training_and_another_does_not(dataset):
     assert not same(first, run(dataset.trainer(nnUNetTrainerLWIInit, seed=4)))
 
 
-@pytest.mark.parametrize("optimizer", ["SGD", "AdamW"])
-def test_a_resumed_training_is_the_uninterrupted_one(dataset, monkeypatch, optimizer):
+@pytest.mark.parametrize(("optimizer", "scans"), [("SGD", 0), ("AdamW", 0), ("SGD", 3)])
+def test_a_resumed_training_is_the_uninterrupted_one(make_dataset, monkeypatch, optimizer, scans):
+    dataset = make_dataset(scans=scans)
     monkeypatch.setattr(resumable, "SECONDS_BETWEEN_CHECKPOINTS", 0)
     settings = {"init": {"epochs": 4, "optimizer": optimizer, "lr": 1e-3, "warmup_epochs": 1}}
     whole = dataset.trainer(nnUNetTrainerLWIInit, **settings)

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.loading.label_free import NoSegmentation
 
+PREFIX = "unlabelled/"
+"""Of the identifier of a scan without labels: it may go by the name of a case."""
 NONE_FOUND = -1
 LOWEST_LABEL = -1
 """What nnU-Net's preprocessing writes where an image is zero; its augmentation makes background of it."""
@@ -31,7 +33,12 @@ def is_finite(voxels: NDArray[Any]) -> bool:
 
 
 def not_finite(case: str) -> UserError:
-    """What the user is told of a case."""
+    """What the user is told of a case, or of a scan without labels."""
+    if case.startswith(PREFIX):
+        return UserError(
+            f"The preprocessed scan {case.removeprefix(PREFIX)} has NaN or infinite voxels: remove its files and run "
+            "nnUNetv2_lwi unlabelled again."
+        )
     return UserError(
         f"The preprocessed image of case {case} has NaN or infinite voxels: repair the image and preprocess again "
         "(nnUNetv2_preprocess), or take the case out of splits_final.json."
@@ -113,11 +120,14 @@ class CheckedDataset:
         self.identifiers: list[str] = dataset.identifiers
 
     def load_case(self, identifier: str) -> tuple[Any, ...]:
-        """Image, segmentation, segmentation of the previous stage, properties."""
-        image, segmentation, *rest = self._dataset.load_case(identifier)
+        """Image, segmentation, segmentation of the previous stage, properties.
+
+        A scan that was preprocessed without labels has no locations of classes, which nnU-Net's loader asks for.
+        """
+        image, segmentation, previous, properties = self._dataset.load_case(identifier)
         checked = CheckedVolume(image, lambda voxels: self._checks.image(identifier, voxels))
         if not self._reads_segmentations:
             segmentation = NoSegmentation(image.shape)
         elif self._checks.highest_label is not None:
             segmentation = CheckedVolume(segmentation, lambda voxels: self._checks.labels(identifier, voxels))
-        return checked, segmentation, *rest
+        return checked, segmentation, previous, {"class_locations": {}, **properties}

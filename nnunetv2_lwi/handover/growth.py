@@ -1,0 +1,37 @@
+"""A step 1 that is trained on with more scans without labels: it starts anew from its old weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nnunetv2_lwi.names import IN_ORDER_OF_RESUMING
+
+BEFORE_GROWTH = "before_growth"
+"""Stands in the name of the folder that keeps an earlier step 1, beside the fold's."""
+
+
+def newest_checkpoint(fold_folder: Path) -> Path | None:
+    """The one that a training of this folder would go on from, if there is any."""
+    return next((fold_folder / name for name in IN_ORDER_OF_RESUMING if (fold_folder / name).is_file()), None)
+
+
+def put_aside(fold_folder: Path) -> Path:
+    """Give the folder of a step 1 another name, so that its successor has room.
+
+    Returns:
+        The folder as it is called now.
+    """
+    number = len(_earlier(fold_folder)) + 1
+    return fold_folder.rename(fold_folder.with_name(f"{fold_folder.name}_{BEFORE_GROWTH}_{number}"))
+
+
+def earlier_weights(fold_folder: Path) -> Path | None:
+    """The checkpoint of the step 1 that was put aside last, if any was."""
+    earlier = _earlier(fold_folder)
+    return newest_checkpoint(earlier[-1]) if earlier else None
+
+
+def _earlier(fold_folder: Path) -> Sequence[Path]:
+    found = fold_folder.parent.glob(f"{fold_folder.name}_{BEFORE_GROWTH}_*")
+    return sorted(found, key=lambda path: int(path.name.rpartition("_")[2]))

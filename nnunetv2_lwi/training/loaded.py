@@ -1,0 +1,154 @@
+"""What both trainers load: which cases, augmented where, looked at as they are read; and which run that makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
+
+from nnunetv2_lwi.errors import shortened
+from nnunetv2_lwi.handover.record import UNLABELLED, Record, record_of
+from nnunetv2_lwi.nnunet.split_file import SPLIT_FILE, Cases, read_splits, require_cases, unused_cases
+from nnunetv2_lwi.planning.settings import LWISettings
+from nnunetv2_lwi.training.loading.checked_voxels import CheckedDataset, VoxelChecks
+from nnunetv2_lwi.training.loading.device_loader import DeviceLoader, host_loader
+from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, on_device
+from nnunetv2_lwi.training.loading.joined import JoinedDataset, UnlabelledDataset, describe_images
+from nnunetv2_lwi.training.loading.workers import end_workers
+from nnunetv2_lwi.training.resumable import ResumableTrainer
+from nnunetv2_lwi.training.step2_needs import highest_label
+from nnunetv2_lwi.unlabelled.alone import is_alone, split_scans
+from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
+
+
+class LoadingTrainer(ResumableTrainer):
+    """nnU-Net's trainer, which looks at what its loaders' workers read."""
+
+    reads_labels: ClassVar[bool]
+    configuration_manager: ConfigurationManager
+    lwi: LWISettings
+    device_transforms: ComposeTransforms | None
+    voxel_checks: VoxelChecks
+    train_cases: list[str]
+    val_cases: list[str]
+    _split_was_told: bool
+
+    @property
+    def needs_segmentations(self) -> bool:
+        """Whether the loaders read them."""
+        return True
+
+    @property
+    def augments_on_device(self) -> bool:
+        """Whether the training transforms run on the device and not in the loader's workers."""
+        return self.device.type == "cuda" and self.lwi.augmentation_device == "auto"
+
+    def _kept_for_device(self, make_transforms: Callable[..., ComposeTransforms]) -> Callable[..., ComposeTransforms | None]:
+        """The same, but the loader gets no transforms: they are kept, in forms for the device."""
+
+        def make(*args: Any, **kwargs: Any) -> ComposeTransforms | None:
+            transforms = make_transforms(*args, **kwargs)
+            ignored = [self.label_manager.ignore_label] if self.label_manager.has_ignore_label else []
+            try:
+                self.device_transforms = on_device(transforms, [-1, *self.label_manager.all_labels, *ignored])
+            except NoDeviceForm as reason:
+                self.print_to_log_file(f"Augmentation runs in the loader's workers: {reason}.")
+                return transforms
+            self.print_to_log_file(f"Augmentation runs on {self.device}; the loader's workers read, crop and pad.")
+            return None
+
+        return make
+
+    def do_split(self) -> tuple[list[str], list[str]]:
+        """nnU-Net's split, remembered for the checkpoint.
+
+        Raises:
+            UserError: the split file is none, a fold is without cases, or names some that are not there.
+        """
+        if is_alone(self.configuration_manager.configuration):
+            return self._split_scans()
+        if self.fold != "all":
+            read_splits(Path(self.preprocessed_dataset_folder_base))
+        self.train_cases, self.val_cases = super().do_split()
+        available = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
+        require_cases(self.train_cases, self.val_cases, available, self.preprocessed_dataset_folder)
+        if not self._split_was_told:
+            self._tell_of_unused(available)
+        return self.train_cases, self.val_cases
+
+    def _split_scans(self) -> tuple[list[str], list[str]]:
+        """Of a data set without labels: a few scans are kept for validation."""
+        folder = Path(self.preprocessed_dataset_folder_base)
+        cases = split_scans(folder, self.plans_manager.plans, self.configuration_manager.configuration)
+        if cases.train != self.train_cases:
+            self.print_to_log_file(
+                f"Images: {len(cases.train)} scans without labels, no labelled cases; {len(cases.val)} more for validation."
+            )
+        self.train_cases, self.val_cases = list(cases.train), list(cases.val)
+        return self.train_cases, self.val_cases
+
+    def _tell_of_unused(self, available: list[str]) -> None:
+        """Cases that came after the split was written: nnU-Net leaves them out and says nothing."""
+        self._split_was_told = True
+        unused = unused_cases(Path(self.preprocessed_dataset_folder_base), available)
+        if unused:
+            self.print_to_log_file(
+                f"WARNING: {len(unused)} preprocessed cases are in no fold of {SPLIT_FILE}, so that neither step uses them: "
+                f"{shortened(unused)}. Add them there, or remove the file and nnU-Net makes a new one."
+            )
+
+    def make_record(self, train_cases: list[str], val_cases: list[str]) -> Record:
+        """Of this plan and these cases, as they lie preprocessed."""
+        return record_of(
+            self.plans_manager.plans,
+            self.configuration_manager.configuration,
+            Cases(train_cases, val_cases),
+            self.dataset_json if self.reads_labels else None,
+            None if self.reads_labels else self.lwi.init,
+        )
+
+    def unlabelled_images(self) -> UnlabelledDataset | None:
+        """Scans that step 1 draws from beside the fold's images, as the run's record has them; told in the log."""
+        if self.reads_labels:
+            return None
+        chosen = self.record()[UNLABELLED]
+        identifier = self.configuration_manager.data_identifier
+        folder = UnlabelledFolder.beside(Path(self.preprocessed_dataset_folder_base), identifier).path
+        for line in describe_images(len(self.train_cases), chosen, folder, self.lwi.init.labelled_share):
+            self.print_to_log_file(line)
+        return UnlabelledDataset(folder, sorted(chosen["scans"])) if chosen["scans"] else None
+
+    def get_tr_and_val_datasets(self) -> tuple[CheckedDataset | JoinedDataset, CheckedDataset]:
+        """nnU-Net's, whose voxels are looked at as the loaders' workers read them: NaN, infinity, undeclared labels."""
+        train, val = super().get_tr_and_val_datasets()
+        highest = highest_label(self.label_manager) if self.reads_labels else None
+        unlabelled = self.unlabelled_images()
+        more = () if unlabelled is None else unlabelled.identifiers
+        self.voxel_checks = VoxelChecks({*train.identifiers, *val.identifiers, *more}, highest)
+        labelled, validated = self._checked(train), self._checked(val)
+        if unlabelled is None:
+            return labelled, validated
+        return JoinedDataset(labelled, self._checked(unlabelled), self.lwi.init.labelled_share), validated
+
+    def _checked(self, dataset: Any) -> CheckedDataset:
+        return CheckedDataset(dataset, self.voxel_checks, self.needs_segmentations)
+
+    def get_dataloaders(self) -> tuple[Any, Any]:
+        """nnU-Net's, which draw their first batches here."""
+        self.dataloader_train, self.dataloader_val = super().get_dataloaders()
+        self.voxel_checks.require()
+        if self.device_transforms is not None:
+            self.dataloader_train = DeviceLoader(self.dataloader_train, self.device_transforms, self.device)
+        return self.dataloader_train, self.dataloader_val
+
+    def on_train_end(self) -> None:
+        """nnU-Net's, which ends the workers of loaders that it knows."""
+        self.dataloader_train = host_loader(self.dataloader_train)
+        super().on_train_end()
+
+    def _end_workers(self) -> None:
+        for loader in (self.dataloader_train, self.dataloader_val):
+            end_workers(loader)

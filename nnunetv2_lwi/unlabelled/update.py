@@ -1,0 +1,122 @@
+"""Bringing a configuration's scans without labels up to date with the raw files: what is made already stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from multiprocessing import get_context
+from typing import Any
+
+from tqdm import tqdm
+
+from nnunetv2_lwi.nnunet.contents import Content, shared
+from nnunetv2_lwi.nnunet.inheritance import resolve
+from nnunetv2_lwi.unlabelled.folder import Entry, Journal, UnlabelledFolder
+from nnunetv2_lwi.unlabelled.preparation import made_for
+from nnunetv2_lwi.unlabelled.preprocessing import Preparation, preprocess, read_raw
+from nnunetv2_lwi.unlabelled.raw_scans import Found, RawScan
+
+
+@dataclass
+class Outcome:
+    """What a call came to.
+
+    Attributes:
+        made: scans that were preprocessed now.
+        kept: scans that had been.
+        left_out: why each of the others cannot be used, by name.
+        test_images: scans that are left out as images of the test, with the case whose image it is.
+        removed: scans whose files are no longer there, which were removed.
+        orphans: the same, which stay in use.
+    """
+
+    made: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    left_out: dict[str, str] = field(default_factory=dict)
+    test_images: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+
+    @property
+    def usable(self) -> int:
+        """How many there are for step 1."""
+        return len(self.made) + len(self.kept) + len(self.orphans)
+
+
+def still_valid(journal: Journal, now: Mapping[str, Any], folder: UnlabelledFolder) -> dict[str, Entry]:
+    """Entries that hold for the plan as it is now, and whose preprocessed files are there."""
+    if journal.made_for != now:
+        return {}
+    there = set(folder.files())
+    return {name: entry for name, entry in journal.entries.items() if entry.content is None or name in there}
+
+
+def update(preparation: Preparation, found: Found, processes: int, prune: bool) -> Outcome:
+    """Preprocess what is new or changed.
+
+    Args:
+        found: the raw scans.
+        prune: whether to remove scans whose raw files are not among them.
+
+    Raises:
+        UserError: as :func:`~.preprocessing.preprocess`.
+    """
+    folder, outcome = preparation.folder, Outcome(left_out=dict(found.incomplete))
+    now = made_for(preparation.plans, resolve(preparation.plans, preparation.configuration))
+    raw = {scan.name: scan for scan in found.scans}
+    entries = still_valid(folder.read(), now, folder)
+    orphans = entries.keys() - raw.keys()
+    if prune:
+        outcome.removed = sorted(orphans)
+        for name in orphans:
+            del entries[name]
+    entries = {name: entry for name, entry in entries.items() if name in orphans or entry.state == raw[name].state()}
+    entries = dict(_with_test_images(entries, preparation.test_images))
+    folder.begin(now, preparation.allows_test_images, list(entries.values()))
+    for name in set(folder.files()) - entries.keys():
+        folder.remove(name)
+    to_do = [scan for scan in found.scans if scan.name not in entries or _is_wanted_now(entries[scan.name], preparation)]
+    for name, entry in sorted(entries.items()):
+        if name not in {scan.name for scan in to_do}:
+            _note(outcome, entry, preparation, outcome.orphans if name in orphans else outcome.kept)
+    progress = tqdm(total=len(to_do), desc=f"Preprocessing scans for {preparation.configuration}", disable=not to_do)
+    with progress:
+        for entry in preprocess(preparation, to_do, processes) if to_do else ():
+            folder.add(entry)
+            _note(outcome, entry, preparation, outcome.made)
+            progress.update()
+    return outcome
+
+
+def read_test_images(plans: dict[str, Any], cases: Sequence[RawScan], processes: int) -> dict[str, Content]:
+    """What each raw image of the test shows; of those that cannot be read, nothing."""
+    if not cases:
+        return {}
+    with ProcessPoolExecutor(min(processes, len(cases)), get_context("spawn")) as pool:
+        contents = list(tqdm(pool.map(partial(read_raw, plans), cases), "Reading test images", total=len(cases)))
+    return {case.name: content for case, content in zip(cases, contents, strict=True) if content is not None}
+
+
+def _with_test_images(entries: Mapping[str, Entry], test_images: Mapping[str, Content]) -> Iterator[tuple[str, Entry]]:
+    """The entries, marked by the test images that there are now."""
+    raw = {name: entry.raw for name, entry in entries.items() if entry.raw is not None}
+    matches = shared(test_images, raw)
+    for name, entry in entries.items():
+        yield name, replace(entry, test_image=matches.get(name))
+
+
+def _is_wanted_now(entry: Entry, preparation: Preparation) -> bool:
+    """An image of the test, or one that was, which was not preprocessed for that."""
+    unmade = entry.content is None and entry.left_out is None
+    return unmade and (preparation.allows_test_images or entry.test_image is None)
+
+
+def _note(outcome: Outcome, entry: Entry, preparation: Preparation, usable: list[str]) -> None:
+    if entry.left_out is not None:
+        outcome.left_out[entry.name] = entry.left_out
+    elif entry.test_image is not None and not preparation.allows_test_images:
+        outcome.test_images[entry.name] = entry.test_image
+    else:
+        usable.append(entry.name)

@@ -1,0 +1,124 @@
+"""What is made stays; what is new, changed or another plan's is made; what is gone stays unless it is to go."""
+
+from __future__ import annotations
+
+import json
+import os
+
+import pytest
+
+from nnunetv2_lwi.unlabelled import update as module
+from nnunetv2_lwi.unlabelled.preprocessing import preprocess_scan
+from nnunetv2_lwi.unlabelled.raw_scans import scans_of
+from nnunetv2_lwi.unlabelled.update import read_test_images, update
+from tests.raw_scans import raw_image, write_raw
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Without a pool, which takes seconds to begin."""
+
+    def one_by_one(preparation, scans, processes):
+        preparation.partial.mkdir(parents=True, exist_ok=True)
+        return (preprocess_scan(preparation, scan) for scan in scans)
+
+    monkeypatch.setattr(module, "preprocess", one_by_one)
+
+
+def run(raw, prune=False, **changed):
+    return update(raw.preparation(**changed), scans_of([raw.scans], raw.dataset.dataset_json), 1, prune)
+
+
+def images(raw):
+    return {path.name: path.read_bytes() for path in raw.dataset.scans.path.iterdir()}
+
+
+def test_only_what_is_new_or_changed_is_made(raw):
+    raw.add(1, 2)
+    first = run(raw)
+    assert (sorted(first.made), first.kept, first.usable) == (["scan_1", "scan_2"], [], 2)
+    before = images(raw)
+    again = run(raw)
+    assert (again.made, sorted(again.kept)) == ([], ["scan_1", "scan_2"]) and images(raw) == before
+    raw.add(3)
+    write_raw(raw.scans, "scan_2", raw_image(8))
+    more = run(raw)
+    assert (sorted(more.made), more.kept, more.usable) == (["scan_2", "scan_3"], ["scan_1"], 3)
+    assert images(raw)["scan_1.b2nd"] == before["scan_1.b2nd"] and images(raw)["scan_2.b2nd"] != before["scan_2.b2nd"]
+
+
+def test_a_scan_that_is_left_out_is_looked_at_again_when_its_file_changes(raw, monkeypatch):
+    raw.add(1)
+    path = raw.scans / "scan_1_0000.nii.gz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:300])
+    assert list(run(raw).left_out) == ["scan_1"]
+    looked = []
+    monkeypatch.setattr(module, "preprocess", lambda preparation, scans, processes: looked.extend(scans) or iter(()))
+    assert list(run(raw).left_out) == ["scan_1"] and looked == []
+    monkeypatch.undo()
+    monkeypatch.setattr(module, "preprocess", lambda p, scans, n: (preprocess_scan(p, scan) for scan in scans))
+    raw.preparation().partial.mkdir(exist_ok=True)
+    path.write_bytes(whole)
+    assert run(raw).made == ["scan_1"]
+
+
+def test_another_plan_makes_all_anew(raw):
+    raw.add(1)
+    run(raw)
+    raw.dataset.plans["configurations"]["3d_fullres"]["normalization_schemes"] = ["NoNormalization"]
+    assert run(raw).made == ["scan_1"]
+    assert raw.dataset.scans.read().made_for["normalization_schemes"] == ["NoNormalization"]
+
+
+def test_scans_whose_files_are_gone_stay_unless_they_are_to_go(raw):
+    raw.add(1, 2)
+    run(raw)
+    (raw.scans / "scan_1_0000.nii.gz").unlink()
+    outcome = run(raw)
+    assert (outcome.orphans, outcome.kept, outcome.usable) == (["scan_1"], ["scan_2"], 2)
+    outcome = run(raw, prune=True)
+    assert (outcome.removed, outcome.orphans, outcome.usable) == (["scan_1"], [], 1)
+    assert not [name for name in images(raw) if name.startswith("scan_1")]
+
+
+def test_files_that_a_kill_left_without_a_line_are_made_anew(raw):
+    raw.add(1, 2)
+    run(raw)
+    journal = raw.dataset.scans.journal_file
+    journal.write_text("".join(line for line in journal.read_text().splitlines(True) if '"scan_2"' not in line))
+    assert run(raw).made == ["scan_2"]
+    os.remove(raw.dataset.scans.path / "scan_1.b2nd")
+    assert run(raw).made == ["scan_1"]
+
+
+def test_images_that_become_test_images_are_no_longer_used(raw):
+    raw.add(1, 2)
+    run(raw)
+    write_raw(raw.folder / "imagesTs", "t", raw_image(2))
+    tests = read_test_images(raw.dataset.plans, scans_of([raw.folder / "imagesTs"], raw.dataset.dataset_json).scans, 1)
+    outcome = run(raw, test_images=tests)
+    assert outcome.test_images == {"scan_2": "t"} and outcome.usable == 1
+    folder = raw.dataset.scans
+    assert list(folder.scans(folder.read())) == ["scan_1"]
+    outcome = run(raw, test_images=tests, allows_test_images=True)
+    assert outcome.test_images == {} and outcome.usable == 2
+    assert list(folder.scans(folder.read())) == ["scan_1", "scan_2"]
+
+
+def test_a_test_image_that_was_not_made_is_made_where_that_is_allowed_later(raw):
+    raw.add(1)
+    write_raw(raw.folder / "imagesTs", "t", raw_image(1))
+    tests = read_test_images(raw.dataset.plans, scans_of([raw.folder / "imagesTs"], raw.dataset.dataset_json).scans, 1)
+    assert run(raw, test_images=tests).usable == 0
+    assert run(raw, test_images=tests, allows_test_images=True).made == ["scan_1"]
+
+
+def test_nothing_of_nnunets_is_changed(raw):
+    raw.add(1)
+    before = {path: path.read_bytes() for path in raw.dataset.folder.rglob("*") if path.is_file()}
+    run(raw)
+    assert all(path.read_bytes() == content for path, content in before.items())
+    new = {path.name for path in raw.dataset.folder.iterdir()} - {path.name for path in before} - {"gt_segmentations"}
+    assert new >= {raw.dataset.scans.path.name, raw.dataset.scans.journal_file.name}
+    assert json.loads(raw.dataset.scans.journal_file.read_text().splitlines()[0])["allows_test_images"] is False
