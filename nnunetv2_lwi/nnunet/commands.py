@@ -3,6 +3,7 @@
 import ctypes
 import importlib.resources
 import json
+import multiprocessing
 import os
 import shlex
 import shutil
@@ -84,9 +85,12 @@ def tied_to_this_process(command: Sequence[str]) -> list[str]:
 
 
 def end_with_parent() -> None:
-    """Of a worker: end when the process that started it ends, however it does; on Linux."""
-    if sys.platform == "linux":
+    """Of a worker: end when the process that started it ends, however it does, or has ended already; on Linux."""
+    parent = multiprocessing.parent_process()
+    if sys.platform == "linux" and parent is not None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent.pid:
+            os._exit(1)
 
 
 def shell_line(command: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """What the preprocessed cases hold, in a few numbers each: equal data are told from other data whatever they are called.
 
-Files are opened, not read whole: of an image 27 voxels, of a segmentation the bytes of its compressed file. What was read
-is kept in a file beside the preprocessed data, where that can be written to.
+Files are opened, not read whole: of an image 27 voxels, of a segmentation where nnU-Net's preprocessing found its labels
+(ten thousand voxels a class, drawn the same whenever it is run; its compressed files, of equal data, differ in their
+bytes). What was read is kept in a file beside the preprocessed data, where that can be written to.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from nnunetv2_lwi.disk import write_json
 
 VOXELS_PER_AXIS = 3
+LOCATIONS = "locations "
+"""Before a digest of labels, which was one of a file in an earlier version."""
 SAME = 0.999
 """Correlation from which the voxels of two images are those of one, normalised alike or not."""
 
@@ -36,7 +39,7 @@ class Content:
     voxels: list[float]
     """On a grid over the first channel."""
     labels: str
-    """A digest of the segmentation's file."""
+    """A digest of where they are; empty without any."""
 
     @classmethod
     def from_plain(cls, value: Mapping[str, Any]) -> Content:
@@ -50,6 +53,11 @@ class Content:
     def is_of_image_of(self, other: Content) -> bool:
         """Whether both are of one image, which may have been normalised in different ways."""
         return self.shape[1:] == other.shape[1:] and bool(self.pattern @ other.pattern > SAME)
+
+    def has_labels_of(self, other: Content) -> bool:
+        """Whether the segmentations are equal; of what an earlier version noted, the bytes of a file, nothing is known."""
+        noted_now = [labels == "" or labels.startswith(LOCATIONS) for labels in (self.labels, other.labels)]
+        return self.labels == other.labels or not all(noted_now)
 
     @classmethod
     def of_image(cls, image: Any, labels: str = "") -> Content:
@@ -109,7 +117,7 @@ def changed(theirs: Mapping[str, Content], ours: Mapping[str, Content], with_lab
     return [
         case
         for case in sorted(theirs.keys() & ours.keys())
-        if not theirs[case].has_voxels_of(ours[case]) or (with_labels and theirs[case].labels != ours[case].labels)
+        if not theirs[case].has_voxels_of(ours[case]) or (with_labels and not theirs[case].has_labels_of(ours[case]))
     ]
 
 
@@ -145,10 +153,17 @@ def _read_entries(folder: Path, cases: Iterable[str]) -> tuple[dict[str, Any], b
 
 def read_content(dataset_class: type[nnUNetBaseDataset], folder: Path, case: str) -> Content:
     """Of one preprocessed case."""
-    image = dataset_class(str(folder), [case]).load_case(case)[0]
-    labels = next((path for path in (folder / f"{case}_seg.b2nd", folder / f"{case}.npz") if path.is_file()), None)
-    digest = "" if labels is None else sha256(labels.read_bytes()).hexdigest()[:16]
-    return Content.of_image(image, digest)
+    image, *_, properties = dataset_class(str(folder), [case]).load_case(case)
+    locations = properties.get("class_locations")
+    return Content.of_image(image, "" if locations is None else f"{LOCATIONS}{_digest(locations)}")
+
+
+def _digest(locations: Mapping[Any, Any]) -> str:
+    digest = sha256()
+    for key in sorted(locations, key=str):
+        digest.update(f"{key} {len(locations[key])} ".encode())
+        digest.update(np.ascontiguousarray(locations[key], dtype=np.int64).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _spread(edge: int) -> Sequence[int]:
@@ -178,7 +193,9 @@ def _read_kept(folder: Path) -> dict[str, Any]:
     try:
         kept: dict[str, Any] = json.loads(_file_of(folder).read_text(encoding="utf-8"))
         for entry in kept.values():
-            Content.from_plain(entry["content"])
+            labels = Content.from_plain(entry["content"]).labels
+            if labels and not labels.startswith(LOCATIONS):
+                return {}
             entry["state"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}

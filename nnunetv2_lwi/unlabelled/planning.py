@@ -8,6 +8,7 @@ lie; only the masks are written, beside the preprocessed data, and are removed i
 from __future__ import annotations
 
 import multiprocessing
+import os
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -29,6 +30,7 @@ from nnunetv2_lwi.nnunet.dataset_json import channel_names
 from nnunetv2_lwi.nnunet.folders import folder_of, number_of, preprocessed_folder
 from nnunetv2_lwi.unlabelled.fitness import problem_of
 from nnunetv2_lwi.unlabelled.raw_scans import Found, RawScan, scans_if_any
+from nnunetv2_lwi.unlabelled.whole_files import problem_of_file
 
 FINGERPRINT_OF = "fingerprint_of"
 """Key of a plans file that says what its figures were taken from."""
@@ -145,8 +147,10 @@ def _write_masks(
 def _write_mask(dataset_json: Mapping[str, Any], folder: Path, index: int, scan: RawScan) -> str | None:
     """Why there is none, in words; None where it was written."""
     names = channel_names(dataset_json)
-    reader = determine_reader_writer_from_dataset_json(dict(dataset_json), str(scan.files[0]), verbose=False)()
     try:
+        for file_problem in filter(None, map(problem_of_file, scan.files)):
+            return file_problem
+        reader = determine_reader_writer_from_dataset_json(dict(dataset_json), str(scan.files[0]), verbose=False)()
         image, properties = reader.read_images(list(map(str, scan.files)))
     except MemoryError:
         raise
@@ -178,7 +182,9 @@ def _run(command: Sequence[str], raw: Path) -> None:
     Raises:
         UserError: it failed.
     """
-    code = run_command(command, nnunet_environment(nnUNet_raw=raw))
+    workers = os.environ.get("nnUNet_n_proc_DA")
+    one_at_least = {"nnUNet_n_proc_DA": "1"} if workers == "0" else {}  # which the planner takes for a number of threads
+    code = run_command(command, nnunet_environment(nnUNet_raw=raw, **one_at_least))
     if code != 0:
         raise UserError(f"{Path(command[0]).name} ended with exit code {code}; the reason stands above.")
 

@@ -24,6 +24,8 @@ OUT_OF_RANGE: dict[str, list[Any]] = {
     "val_iterations_per_epoch": [0],
     "augmentation_device": ["gpu"],
     "seed": [-1, 1.5],
+    "init.unlabelled": ["some", 0, 1.5],
+    "init.labelled_share": [0, 1, "half"],
     "seg.start": ["step2"],
     "seg.hand_over": ["decoder"],
     "seg.initialization": ["he"],

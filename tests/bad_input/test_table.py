@@ -12,10 +12,10 @@ import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
-from tests.bad_input import checkpoints_rows, hostile_rows, plans_rows, settings_rows, training_rows
+from tests.bad_input import checkpoints_rows, hostile_rows, plans_rows, scans_rows, settings_rows, training_rows
 from tests.bad_input.table import ROWS, Row, World
 
-assert checkpoints_rows and hostile_rows and plans_rows and settings_rows and training_rows
+assert checkpoints_rows and hostile_rows and plans_rows and scans_rows and settings_rows and training_rows
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "errors.md"
 

@@ -12,7 +12,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
 from nnunetv2_lwi.nnunet import contents
 from nnunetv2_lwi.nnunet.contents import Content, changed, read_contents, read_extreme_labels, shared
-from tests.tiny_dataset import CASES, NAME, Options, make_case
+from tests.tiny_dataset import CASES, NAME, Options, class_locations, make_case
 
 NAMES = [f"case_{number}" for number in range(CASES)]
 
@@ -24,6 +24,7 @@ def folder(dataset) -> Path:
 
 def rewrite(folder: Path, case: str, image: np.ndarray, segmentation: np.ndarray) -> None:
     properties = nnUNetDatasetBlosc2(str(folder)).load_case(case)[3]
+    properties["class_locations"] = class_locations(segmentation, Options())
     for path in folder.glob(f"{case}[._]*"):
         path.unlink()
     chunks = (1, *image.shape[1:])
@@ -70,6 +71,29 @@ def test_other_images_and_other_labels_are_told(folder, what):
     assert changed(before, after, with_labels=True) == ["case_2"]
     assert changed(before, after, with_labels=False) == (["case_2"] if what == "image" else [])
     assert after["case_2"].is_of_image_of(before["case_2"]), "normalised in another way it is the same image"
+
+
+def test_data_that_were_preprocessed_again_are_the_same_whatever_the_bytes_of_their_files(folder):
+    """blosc2 writes chunks in the order in which its threads end."""
+    before = read_contents(folder, NAMES)
+    image, segmentation, _, properties = nnUNetDatasetBlosc2(str(folder)).load_case("case_2")
+    image, segmentation = image[:], segmentation[:]
+    for path in folder.glob("case_2[._]*"):
+        path.unlink()
+    small = (1, 4, 5, 6)
+    nnUNetDatasetBlosc2.save_case(image, segmentation, properties, str(folder / "case_2"), small, small, small, small)
+    assert changed(before, read_contents(folder, NAMES), with_labels=True) == []
+
+
+def test_labels_as_an_earlier_version_noted_them_are_not_compared(folder):
+    now = read_contents(folder, NAMES)["case_0"]
+    earlier = Content(now.shape, now.voxels, "0123456789abcdef")
+    assert earlier.has_labels_of(now) and now.has_labels_of(earlier)
+    file = folder.parent / f"{folder.name}_contents_lwi.json"
+    kept = json.loads(file.read_text())
+    kept["case_0"]["content"]["labels"] = "0123456789abcdef"
+    file.write_text(json.dumps(kept))
+    assert read_contents(folder, NAMES)["case_0"] == now
 
 
 def test_rounding_is_no_other_image():
