@@ -22,6 +22,7 @@ from benchmarks.networks import compare_networks
 from benchmarks.precision import compare_precisions
 from benchmarks.profiling import profile_iterations
 from benchmarks.report import describe_machine, write_report
+from benchmarks.scans import compare_scans
 from benchmarks.startup import measure_startup
 from benchmarks.steps import compare_steps
 from benchmarks.transformation import compare_transformation
@@ -33,6 +34,7 @@ SECTIONS: dict[str, Callable[[torch.device], Findings]] = {
     "memory": compare_memory,
     "iterations": compare_steps,
     "loading": compare_loading,
+    "scans": compare_scans,
     "augmentation": compare_augmentation,
     "networks": compare_networks,
     "profile": profile_iterations,
