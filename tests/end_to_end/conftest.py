@@ -14,7 +14,14 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_lwi.datasets.phantom import write_phantom
-from tests.end_to_end.workplace import TEST_CASES, TRAINING_CASES, Workplace, copy_some_cases
+from tests.end_to_end.workplace import (
+    TEST_CASES,
+    TRAINING_CASES,
+    UNLABELLED_SCANS,
+    Workplace,
+    copy_some_cases,
+    take_labels_away,
+)
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +34,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workplace]:
         copy_some_cases(Path(given), place.raw)
     else:
         place = Workplace(root, "Dataset004_Phantom")
-        write_phantom(place.raw, cases=TRAINING_CASES, test_cases=TEST_CASES)
+        write_phantom(place.raw, cases=TRAINING_CASES + UNLABELLED_SCANS, test_cases=TEST_CASES)
+    take_labels_away(place.raw)
     yield place
     shutil.rmtree(root)

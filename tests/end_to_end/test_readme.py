@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.end_to_end.workplace import TEST_CASES, Workplace, on_the_cpu
+from tests.end_to_end.workplace import TEST_CASES, UNLABELLED_SCANS, Workplace, on_the_cpu
 
 README = Path(__file__).parents[2] / "README.md"
 SETTINGS = {
@@ -40,7 +40,7 @@ def insert_settings(place: Workplace) -> str:
 
 def test_the_commands_lead_from_raw_images_to_scored_predictions(workplace: Workplace):
     commands = [on_the_cpu(command) for command in readme_commands()]
-    assert sum(command.startswith("nnUNetv2_") for command in commands) == 6
+    assert sum(command.startswith("nnUNetv2_") for command in commands) == 7
     after_planning = next(i for i, command in enumerate(commands) if command.startswith("nnUNetv2_plan")) + 1
     commands.insert(after_planning, insert_settings(workplace))
     result = workplace.run("\n".join(commands))
@@ -52,6 +52,8 @@ def test_the_commands_lead_from_raw_images_to_scored_predictions(workplace: Work
         r"Left open by the plan: lwi\.order_weight = ([\d.]+)",
         next((step1 / "fold_0").glob("training_log_*.txt")).read_text(),
     )
+    log = next((step1 / "fold_0").glob("training_log_*.txt")).read_text()
+    assert f"of the fold and {UNLABELLED_SCANS} scans without labels" in log
     assert decided is not None and (summary["num_subvolumes"] >= 2) == (float(decided[1]) > 0)
     assert list((step1 / "fold_0" / "pictures").glob("*.png")) and list((step1 / "fold_0" / "validation").glob("*.png"))
     for folder in (step1, step2):

@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-TRAINING_CASES, TEST_CASES = 6, 3
+TRAINING_CASES, TEST_CASES, UNLABELLED_SCANS = 6, 3, 2
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,23 @@ class Workplace:
         return result
 
 
+def take_labels_away(raw: Path) -> None:
+    """The last few training cases become scans without labels."""
+    description = json.loads((raw / "dataset.json").read_text())
+    ending = description["file_ending"]
+    (raw / "imagesUn").mkdir()
+    for label in sorted((raw / "labelsTr").iterdir())[TRAINING_CASES:]:
+        for path in (raw / "imagesTr").glob(f"{label.name.removesuffix(ending)}_????{ending}"):
+            path.rename(raw / "imagesUn" / path.name)
+        label.unlink()
+    (raw / "dataset.json").write_text(json.dumps(description | {"numTraining": TRAINING_CASES}))
+
+
 def copy_some_cases(source: Path, target: Path) -> None:
     """The first few cases of a raw data set; the source is only read."""
     description = json.loads((source / "dataset.json").read_text())
     ending = description["file_ending"]
-    for subset, count in (("Tr", TRAINING_CASES), ("Ts", TEST_CASES)):
+    for subset, count in (("Tr", TRAINING_CASES + UNLABELLED_SCANS), ("Ts", TEST_CASES)):
         for folder in (f"images{subset}", f"labels{subset}"):
             (target / folder).mkdir(parents=True)
         for label in sorted((source / f"labels{subset}").glob(f"*{ending}"))[:count]:
