@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,10 +13,12 @@ OF_THE_PLANS = ("transpose_forward", "image_reader_writer", "foreground_intensit
 
 
 def made_for(plans: Mapping[str, Any], configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a plan it is.
+    """What of a plan it is, as JSON gives it back; NaN, which nnU-Net writes for data without foreground, as a word.
 
     Args:
         configuration: resolved.
     """
     of_configuration = {key: configuration[key] for key in DATA_KEYS if key in configuration}
-    return of_configuration | {key: plans[key] for key in OF_THE_PLANS if key in plans}
+    plain = json.dumps(of_configuration | {key: plans[key] for key in OF_THE_PLANS if key in plans})
+    made: dict[str, Any] = json.loads(plain, parse_constant=str)
+    return made

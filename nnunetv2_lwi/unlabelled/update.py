@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -64,30 +65,38 @@ def update(preparation: Preparation, found: Found, processes: int, prune: bool) 
         UserError: as :func:`~.preprocessing.preprocess`.
     """
     folder, outcome = preparation.folder, Outcome(left_out=dict(found.incomplete))
+    shutil.rmtree(preparation.partial, ignore_errors=True)  # of a call that was killed
     now = made_for(preparation.plans, resolve(preparation.plans, preparation.configuration))
     raw = {scan.name: scan for scan in found.scans}
     entries = still_valid(folder.read(), now, folder)
     orphans = entries.keys() - raw.keys()
     if prune:
-        outcome.removed = sorted(orphans)
-        for name in orphans:
-            del entries[name]
-    entries = {name: entry for name, entry in entries.items() if name in orphans or entry.state == raw[name].state()}
-    entries = dict(_with_test_images(entries, preparation.test_images))
+        outcome.removed, orphans = sorted(orphans), set()
+    unchanged = {
+        name: entry
+        for name, entry in entries.items()
+        if name in orphans or (name in raw and entry.state == raw[name].state())
+    }
+    entries = dict(_with_test_images(unchanged, preparation.test_images))
     folder.begin(now, preparation.allows_test_images, list(entries.values()))
     for name in set(folder.files()) - entries.keys():
         folder.remove(name)
-    to_do = [scan for scan in found.scans if scan.name not in entries or _is_wanted_now(entries[scan.name], preparation)]
-    for name, entry in sorted(entries.items()):
-        if name not in {scan.name for scan in to_do}:
-            _note(outcome, entry, preparation, outcome.orphans if name in orphans else outcome.kept)
-    progress = tqdm(total=len(to_do), desc=f"Preprocessing scans for {preparation.configuration}", disable=not to_do)
-    with progress:
-        for entry in preprocess(preparation, to_do, processes) if to_do else ():
-            folder.add(entry)
+    to_do = {name for name in raw if name not in entries or _is_wanted_now(entries[name], preparation)}
+    for name in sorted(entries.keys() - to_do):
+        _note(outcome, entries[name], preparation, outcome.orphans if name in orphans else outcome.kept)
+    _make(preparation, [raw[name] for name in sorted(to_do)], processes, outcome)
+    return outcome
+
+
+def _make(preparation: Preparation, scans: Sequence[RawScan], processes: int, outcome: Outcome) -> None:
+    """Preprocess scans; each stands in the journal when it is whole."""
+    if not scans:
+        return
+    with tqdm(total=len(scans), desc=f"Preprocessing scans for {preparation.configuration}") as progress:
+        for entry in preprocess(preparation, scans, processes):
+            preparation.folder.add(entry)
             _note(outcome, entry, preparation, outcome.made)
             progress.update()
-    return outcome
 
 
 def read_test_images(plans: dict[str, Any], cases: Sequence[RawScan], processes: int) -> dict[str, Content]:

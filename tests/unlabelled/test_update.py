@@ -17,12 +17,12 @@ from tests.raw_scans import raw_image, write_raw
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
     """Without a pool, which takes seconds to begin."""
-
-    def one_by_one(preparation, scans, processes):
-        preparation.partial.mkdir(parents=True, exist_ok=True)
-        return (preprocess_scan(preparation, scan) for scan in scans)
-
     monkeypatch.setattr(module, "preprocess", one_by_one)
+
+
+def one_by_one(preparation, scans, processes):
+    preparation.partial.mkdir(parents=True, exist_ok=True)
+    return (preprocess_scan(preparation, scan) for scan in scans)
 
 
 def run(raw, prune=False, **changed):
@@ -56,9 +56,7 @@ def test_a_scan_that_is_left_out_is_looked_at_again_when_its_file_changes(raw, m
     looked = []
     monkeypatch.setattr(module, "preprocess", lambda preparation, scans, processes: looked.extend(scans) or iter(()))
     assert list(run(raw).left_out) == ["scan_1"] and looked == []
-    monkeypatch.undo()
-    monkeypatch.setattr(module, "preprocess", lambda p, scans, n: (preprocess_scan(p, scan) for scan in scans))
-    raw.preparation().partial.mkdir(exist_ok=True)
+    monkeypatch.setattr(module, "preprocess", one_by_one)
     path.write_bytes(whole)
     assert run(raw).made == ["scan_1"]
 
@@ -80,6 +78,14 @@ def test_scans_whose_files_are_gone_stay_unless_they_are_to_go(raw):
     outcome = run(raw, prune=True)
     assert (outcome.removed, outcome.orphans, outcome.usable) == (["scan_1"], [], 1)
     assert not [name for name in images(raw) if name.startswith("scan_1")]
+
+
+def test_what_a_kill_left_half_made_is_removed_also_where_nothing_is_left_to_do(raw):
+    raw.add(1)
+    run(raw)
+    partial = raw.preparation().partial
+    (partial / "half").mkdir(parents=True, exist_ok=True)
+    assert run(raw).kept == ["scan_1"] and not partial.exists()
 
 
 def test_files_that_a_kill_left_without_a_line_are_made_anew(raw):
