@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from nnunetv2_lwi.disk import write_picture
 
 MOST_SLABS_WITH_NUMBERS = 16
+SHUFFLED, INPUT = "shuffled (target)", "masked (input)"
+"""Titles of columns."""
 
 Volume = NDArray[np.float32]
 
@@ -74,8 +76,11 @@ def draw_pretext_example(example: PretextExample, path: Path, title: str) -> Non
 
 
 def _columns(example: PretextExample) -> list[tuple[str, Volume]]:
-    columns = [("original", example.original), ("shuffled (target)", example.shuffled)]
-    columns.append(("masked (input)", example.masked))
+    if len(example.order) > 1:
+        columns = [("original", example.original), (SHUFFLED, example.shuffled)]
+    else:
+        columns = [("original (target)", example.original)]
+    columns.append((INPUT, example.masked))
     if example.reconstruction is not None:
         columns.append(("reconstruction", example.reconstruction))
         columns.append(("absolute error", np.abs(example.reconstruction - example.shuffled)))
@@ -105,9 +110,9 @@ def _mark_slabs(axes: Axes, example: PretextExample, name: str) -> None:
         return
     for position, index in enumerate(example.order):
         text, colour = str(position if name == "original" else index), "deepskyblue"
-        if name == "masked (input)" and predicted is not None:
+        if name == INPUT and predicted is not None:
             text, colour = str(predicted[position]), "lime" if predicted[position] == index else "red"
-        if name in ("original", "shuffled (target)", "masked (input)"):
+        if name in ("original", SHUFFLED, INPUT):
             axes.text(
                 0.02, (position + 0.5) / slabs, text, color=colour, va="center", transform=_top_down(axes), weight="bold"
             )

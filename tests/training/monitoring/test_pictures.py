@@ -7,7 +7,7 @@ import pytest
 from matplotlib.image import imread
 
 from nnunetv2_lwi.training.monitoring import pictures
-from nnunetv2_lwi.training.monitoring.pictures import PretextExample, draw_pretext_example
+from nnunetv2_lwi.training.monitoring.pictures import INPUT, SHUFFLED, PretextExample, draw_pretext_example
 
 
 def make(slabs: int, reconstructs: bool, orders: bool) -> PretextExample:
@@ -27,6 +27,12 @@ def test_a_picture_is_written(tmp_path, slabs, reconstructs, orders):
     path = tmp_path / "pictures" / "case.png"
     draw_pretext_example(make(slabs, reconstructs, orders), path, "case")
     assert imread(path).std() > 0.05
+
+
+@pytest.mark.parametrize(("slabs", "titles"), [(4, ["original", SHUFFLED]), (1, ["original (target)"])])
+def test_where_nothing_is_shuffled_the_original_is_the_target(slabs, titles):
+    columns = [name for name, _ in pictures._columns(make(slabs, True, slabs > 1))]
+    assert columns == [*titles, INPUT, "reconstruction", "absolute error"]
 
 
 def test_long_words_leave_the_images_their_place(tmp_path, monkeypatch):
