@@ -36,7 +36,10 @@ def check_for(checkpoint: Path, target: Target) -> None:
     step1, verdict, transfer = check_step1(
         checkpoint, target.plans, target.configuration, target.dataset_json, target.cases()
     )
-    print(f"{checkpoint}: step 1 of {step1.origin}; {len(step1.provenance['cases'])} cases, {len(step1.weights)} tensors.")
+    scans = step1.provenance.get("scans_without_labels", 0)
+    more = f" and {scans} scans without labels" if scans else ""
+    cases = f"{len(step1.provenance['cases'])} cases{more}"
+    print(f"{checkpoint}: step 1 of {step1.origin}; {cases}, {len(step1.weights)} tensors.")
     print("Versions: " + ", ".join(f"{name} {version}" for name, version in step1.provenance["versions"].items()) + ".")
     for warning in verdict.warnings:
         print(f"Warning: {warning}.")

@@ -186,6 +186,8 @@ class Design:
         configuration = deepcopy(self.configuration)
         block = as_json(LWISettings.from_configuration(configuration))
         set_values(block, {}, {**variant, **arm.settings, "seed": seed})
+        if arm.sees_scans and block["init"]["unlabelled"] is False:
+            block["init"]["unlabelled"] = None  # the arm's name says so
         total = block["seg"]["epochs"]
         if arm.runs_step1:
             step1 = variant.get("init.epochs", self._step1_epochs(block["init"]["epochs"], total))

@@ -65,8 +65,9 @@ def scans_of(folders: Sequence[Path], dataset_json: Mapping[str, Any]) -> Found:
 
 
 def scans_if_any(folder: Path, dataset_json: Mapping[str, Any]) -> list[RawScan]:
-    """Those of imagesTr or imagesTs, which may be empty or not there."""
-    return scans_of([folder], dataset_json).scans if folder.is_dir() and any(folder.iterdir()) else []
+    """Those of imagesTr or imagesTs, which may not be there, or hold nothing by nnU-Net's naming."""
+    ending, channels = str(dataset_json["file_ending"]), len(channel_names(dataset_json))
+    return _complete(_named_files(folder, ending)[0], channels) if folder.is_dir() else []
 
 
 def find_scans(folders: Sequence[Path], ending: str, channels: int) -> Found:
@@ -84,16 +85,20 @@ def find_scans(folders: Sequence[Path], ending: str, channels: int) -> Found:
         of_folder = _files_by_scan(folder, ending)
         _require_different_names(found, of_folder)
         found |= of_folder
-    scans = [
-        RawScan(name, tuple(files[channel] for channel in range(channels)))
-        for name, files in sorted(found.items())
-        if all(channel in files for channel in range(channels))
-    ]
+    scans = _complete(found, channels)
     whole = {scan.name for scan in scans}
     incomplete = {
         name: _lacking(name, files, ending, channels) for name, files in sorted(found.items()) if name not in whole
     }
     return Found(scans, incomplete)
+
+
+def _complete(found: Mapping[str, Mapping[int, Path]], channels: int) -> list[RawScan]:
+    return [
+        RawScan(name, tuple(files[channel] for channel in range(channels)))
+        for name, files in sorted(found.items())
+        if all(channel in files for channel in range(channels))
+    ]
 
 
 def require_other_folders(folders: Iterable[Path], raw_dataset: Path) -> None:
@@ -112,6 +117,18 @@ def require_other_folders(folders: Iterable[Path], raw_dataset: Path) -> None:
 def _files_by_scan(folder: Path, ending: str) -> dict[str, dict[int, Path]]:
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}: put the scans there (SCAN_0000{ending}), or name another with -i.")
+    scans, others = _named_files(folder, ending)
+    if not scans:
+        what = f"none of its {others} entries is one" if others else "it is empty"
+        raise UserError(
+            f"{folder} holds no scan named SCAN_0000{ending}, as file_ending in dataset.json and nnU-Net's naming of "
+            f"channels want it; {what}."
+        )
+    return scans
+
+
+def _named_files(folder: Path, ending: str) -> tuple[dict[str, dict[int, Path]], int]:
+    """Files by scan and channel, and how many entries of the folder are none."""
     pattern = re.compile(rf"(?P<scan>.+)_(?P<channel>\d{{4}}){re.escape(ending)}")
     scans: dict[str, dict[int, Path]] = {}
     others = 0
@@ -121,13 +138,7 @@ def _files_by_scan(folder: Path, ending: str) -> dict[str, dict[int, Path]]:
             others += 1
             continue
         scans.setdefault(match["scan"], {})[int(match["channel"])] = path
-    if not scans:
-        what = f"none of its {others} entries is one" if others else "it is empty"
-        raise UserError(
-            f"{folder} holds no scan named SCAN_0000{ending}, as file_ending in dataset.json and nnU-Net's naming of "
-            f"channels want it; {what}."
-        )
-    return scans
+    return scans, others
 
 
 def _require_different_names(found: Mapping[str, Mapping[int, Path]], more: Mapping[str, Mapping[int, Path]]) -> None:

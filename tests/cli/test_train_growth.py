@@ -6,7 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 
+from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
@@ -74,6 +76,12 @@ def test_an_unfinished_step_1_grows_too(grown, commands):  # noqa: F811
     assert ends_after_step1(commands)[-1].endswith("fold_0_before_growth_1/checkpoint_latest.pth")
 
 
+def test_check_says_how_many_scans_a_step_1_saw(grown, capsys):
+    main(["check", str(grown[1]), "-d", "999"])
+    out = capsys.readouterr().out
+    assert "4 cases and 2 scans without labels" in out and "that are new: 1 (new)" in out
+
+
 def test_other_changes_are_no_growth(grown, commands):  # noqa: F811
     dataset, final = grown
     dataset.scans.remove("case_0")
@@ -101,8 +109,6 @@ def test_a_real_growth_begins_with_the_old_weights(grown, monkeypatch):
     aside = Path(shutil.move(final.parent, final.parent.with_name("fold_0_before_growth_1"))) / final.name
     monkeypatch.setattr("sys.argv", ["nnUNetv2_train", "999", "3d_fullres", "0", "-pretrained_weights", str(aside)])
     trainer = dataset.trainer(nnUNetTrainerLWIInit)
-    from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
-
     trainer.initialize()
     load_pretrained_weights(trainer.network, str(aside))
     trainer.run_training()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from copy import deepcopy
 
 import numpy as np
@@ -119,8 +120,6 @@ def test_what_is_gone_stays_until_it_is_pruned(raw, capsys, in_this_process):
 
 
 def test_too_little_room_is_told_before(raw, monkeypatch, capsys, in_this_process):
-    import shutil
-
     raw.add(1)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**41, 0, 10))
     unlabelled()

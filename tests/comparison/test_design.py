@@ -201,6 +201,15 @@ def test_scans_without_labels_are_for_the_arms_that_are_named_so(make_design):
     assert f"step 1 of lwi_unlabelled, {2 + len(SCANS)} cases" in names_of([unlabelled])[unlabelled.training.after.key]
 
 
+def test_an_arm_that_sees_scans_does_so_whatever_the_plan_says(make_design):
+    design = with_scans(make_design)
+    design.configuration["lwi"].setdefault("init", {})["unlabelled"] = False
+    _, lwi, unlabelled, _ = design.runs()
+    assert lwi.training.after.settings.init.unlabelled is None is unlabelled.training.after.settings.init.unlabelled
+    design.configuration["lwi"]["init"]["unlabelled"] = 0.5
+    assert design.runs()[2].training.after.settings.init.unlabelled == 0.5
+
+
 def test_the_rest_of_the_fold_counts_as_scans_where_that_is_asked_for(make_design):
     _, lwi, unlabelled, every = with_scans(make_design, rest_unlabelled=True).runs()
     assert unlabelled.training.after.train_cases == every.training.after.train_cases != lwi.training.after.train_cases

@@ -92,4 +92,5 @@ def test_the_state_of_a_scan_changes_with_its_files(tmp_path):
 def test_a_part_of_the_data_set_may_be_empty_or_missing(tmp_path):
     json = {"file_ending": ".nii.gz", "channel_names": {"0": "CT"}}
     assert scans_if_any(tmp_path / "none", json) == [] == scans_if_any(touch(tmp_path / "empty"), json)
+    assert scans_if_any(touch(tmp_path / "other", "README.md", "a.nii.gz"), json) == []
     assert [scan.name for scan in scans_if_any(touch(tmp_path / "a", "a_0000.nii.gz"), json)] == ["a"]
