@@ -36,6 +36,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_lwi.training.base import LWITrainer
+from nnunetv2_lwi.training.loaded import LoadingTrainer
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from nnunetv2_lwi.training.resumable import ResumableTrainer
@@ -91,7 +92,7 @@ def test_a_method_that_is_overridden_is_there_with_its_parameters(name):
 
 def test_no_method_is_overridden_but_those():
     """A method of ours that a new release adds by chance under the same name would be called by nnU-Net."""
-    classes = (ResumableTrainer, LWITrainer, nnUNetTrainerLWIInit, nnUNetTrainerLWISeg)
+    classes = (ResumableTrainer, LoadingTrainer, LWITrainer, nnUNetTrainerLWIInit, nnUNetTrainerLWISeg)
     ours = {name for cls in classes for name, value in vars(cls).items()
             if callable(value) or isinstance(value, (staticmethod, property))}  # fmt: skip
     assert {name for name in ours if hasattr(nnUNetTrainer, name)} - {"__doc__", "__module__"} == OVERRIDDEN.keys()

@@ -116,8 +116,8 @@ class LoadingTrainer(ResumableTrainer):
             return None
         chosen = self.record()[UNLABELLED]
         identifier = self.configuration_manager.data_identifier
-        folder = UnlabelledFolder.beside(Path(self.preprocessed_dataset_folder_base), identifier).path
-        for line in describe_images(len(self.train_cases), chosen, folder, self.lwi.init.labelled_share):
+        folder = UnlabelledFolder.beside(Path(self.preprocessed_dataset_folder_base), identifier)
+        for line in describe_images(len(self.train_cases), chosen, folder.path, self.lwi.init.labelled_share):
             self.print_to_log_file(line)
         return UnlabelledDataset(folder, sorted(chosen["scans"])) if chosen["scans"] else None
 

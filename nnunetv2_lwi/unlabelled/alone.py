@@ -25,7 +25,8 @@ def is_alone(configuration: Mapping[str, Any]) -> bool:
 def on_scans_alone(plans: Mapping[str, Any], configuration: str) -> dict[str, Any]:
     """The plans; where no labelled case is preprocessed and scans without labels are, with those as the data."""
     same = dict(plans)
-    preprocessed, block = folder_if_set("nnUNet_preprocessed"), plans.get("configurations", {}).get(configuration)
+    preprocessed, configurations = folder_if_set("nnUNet_preprocessed"), plans.get("configurations")
+    block = configurations.get(configuration) if isinstance(configurations, Mapping) else None
     identifier = resolve(same, configuration).get("data_identifier") if isinstance(block, Mapping) else None
     if preprocessed is None or not isinstance(identifier, str):
         return same
@@ -35,7 +36,7 @@ def on_scans_alone(plans: Mapping[str, Any], configuration: str) -> dict[str, An
         return same
     return {
         **same,
-        "configurations": {**plans["configurations"], configuration: {**block, "data_identifier": beside.path.name}},
+        "configurations": {**configurations, configuration: {**block, "data_identifier": beside.path.name}},
     }
 
 

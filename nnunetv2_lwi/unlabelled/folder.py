@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+from nnunetv2.training.dataloading.nnunet_dataset import file_ending_dataset_mapping, nnUNetBaseDataset
 
 from nnunetv2_lwi.disk import write_text
 from nnunetv2_lwi.nnunet.contents import Content
@@ -128,10 +128,13 @@ class UnlabelledFolder:
 
     def files(self) -> Sequence[str]:
         """Names of the preprocessed scans that are there."""
-        if not self.path.is_dir() or all(path.suffix == ".pkl" for path in self.path.iterdir()):
-            return []  # nnU-Net tells the format by the files
-        names: list[str] = infer_dataset_class(str(self.path)).get_identifiers(str(self.path))
-        return names
+        reader = self.reader() if self.path.is_dir() else None
+        return [] if reader is None else list(reader.get_identifiers(str(self.path)))
+
+    def reader(self) -> type[nnUNetBaseDataset] | None:
+        """nnU-Net's data set class for the files that are there; others, as systems leave them, do not count."""
+        endings = {path.suffix.removeprefix(".") for path in self.path.iterdir()} & file_ending_dataset_mapping.keys()
+        return file_ending_dataset_mapping[min(endings)] if endings else None
 
     def begin(self, made_for: Mapping[str, Any], allows_test_images: bool, entries: Sequence[Entry]) -> None:
         """A new journal, with entries that still hold."""

@@ -63,6 +63,13 @@ def test_only_scans_that_are_there_and_fit_are_used(make_dataset):
     assert list(folder.scans(folder.read())) == ["case_0", "case_2", "test"]
 
 
+def test_what_systems_leave_among_the_scans_is_overlooked(make_dataset):
+    dataset = make_dataset(scans=2)
+    for name in (".DS_Store", "._case_0.b2nd", "desktop.ini", ".nfs000001"):
+        (dataset.scans.path / name).write_bytes(b"x")
+    assert list(dataset.scans.scans(dataset.scans.read())) == ["case_0", "case_1"]
+
+
 def test_a_folder_with_a_part_of_a_first_scan_has_none(folder):
     folder.path.mkdir(parents=True)
     assert folder.files() == []

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from numpy.typing import NDArray
 
 from nnunetv2_lwi.errors import shortened
 from nnunetv2_lwi.training.loading.checked_voxels import PREFIX, CheckedDataset
+from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
 
 LARGEST_DENOMINATOR = 20
 """Of the fraction that stands for a share: it is met to a quarter of a per cent."""
@@ -26,8 +26,10 @@ class UnlabelledDataset:
         scans: their names there.
     """
 
-    def __init__(self, folder: Path, scans: Sequence[str]) -> None:
-        self._dataset = infer_dataset_class(str(folder))(str(folder), list(scans))
+    def __init__(self, folder: UnlabelledFolder, scans: Sequence[str]) -> None:
+        reader = folder.reader()
+        assert reader is not None, folder
+        self._dataset = reader(str(folder.path), list(scans))
         self.identifiers = [f"{PREFIX}{name}" for name in self._dataset.identifiers]
 
     def load_case(self, identifier: str) -> tuple[Any, ...]:

@@ -20,9 +20,7 @@ CASES = ["case_0", "case_1"]
 def joined(dataset, share=None):
     checks = VoxelChecks([*CASES, *(PREFIX + name for name in dataset.scans.files())])
     labelled = CheckedDataset(nnUNetDatasetBlosc2(str(dataset.cases), list(CASES)), checks)
-    return JoinedDataset(
-        labelled, CheckedDataset(UnlabelledDataset(dataset.scans.path, dataset.scans.files()), checks), share
-    )
+    return JoinedDataset(labelled, CheckedDataset(UnlabelledDataset(dataset.scans, dataset.scans.files()), checks), share)
 
 
 def test_a_scan_and_a_case_of_one_name_are_two_images(make_dataset):
