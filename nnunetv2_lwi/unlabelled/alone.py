@@ -26,9 +26,11 @@ def on_scans_alone(plans: Mapping[str, Any], configuration: str) -> dict[str, An
     """The plans; where no labelled case is preprocessed and scans without labels are, with those as the data."""
     same = dict(plans)
     preprocessed, configurations = folder_if_set("nnUNet_preprocessed"), plans.get("configurations")
-    block = configurations.get(configuration) if isinstance(configurations, Mapping) else None
+    if preprocessed is None or not isinstance(configurations, Mapping):
+        return same
+    block = configurations.get(configuration)
     identifier = resolve(same, configuration).get("data_identifier") if isinstance(block, Mapping) else None
-    if preprocessed is None or not isinstance(identifier, str):
+    if block is None or not isinstance(identifier, str):
         return same
     dataset = preprocessed / str(plans.get("dataset_name"))
     labelled, beside = dataset / identifier, UnlabelledFolder.beside(dataset, identifier)
