@@ -72,7 +72,7 @@ def test_its_step_1_starts_a_labelled_data_set_of_the_same_plan_and_is_told_what
 
 
 def test_a_fold_is_refused_before_anything_is_written(unlabelled):
-    with pytest.raises(UserError, match="no labelled cases to split into folds, only scans without labels: train fold all"):
+    with pytest.raises(UserError, match=r"No labelled case is preprocessed .*, or train fold all, not 0"):
         unlabelled.trainer(nnUNetTrainerLWIInit, fold=0)
     assert list(unlabelled.results.iterdir()) == [] and NAME in str(unlabelled.folder)
 
