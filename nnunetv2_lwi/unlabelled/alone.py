@@ -48,8 +48,8 @@ def require_fold_all(configuration: Mapping[str, Any], fold: int | str) -> None:
     """
     if is_alone(configuration) and fold != "all":
         raise UserError(
-            "No labelled case is preprocessed that could be split into folds, only scans without labels: preprocess labelled "
-            f"cases (nnUNetv2_preprocess), or train fold all, not {fold}."
+            "No labelled case is preprocessed that could be split into folds, only scans without labels: preprocess "
+            f"labelled cases (nnUNetv2_preprocess), or train fold all, not {fold}."
         )
 
 
