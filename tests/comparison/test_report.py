@@ -286,6 +286,15 @@ def test_other_versions_and_devices_are_told(outcomes):
     assert "Not all trainings have the same device: see comparison.csv." in text
 
 
+def test_images_of_the_test_that_step_1_saw_are_told(outcomes):
+    assert "images of the test" not in write_tables(outcomes, "random", len(outcomes))
+    for outcome in outcomes:
+        if outcome.run.arm == "lwi_all":
+            outcome.step1["test_images"] = ["a", "b"]
+    text = write_tables(outcomes, "random", len(outcomes))
+    assert "Step 1 saw images of the test or of validation, without labels: lwi_all 2.\n" in text
+
+
 def test_an_arm_that_invents_a_class_loses_dice(outcomes):
     """Truth and baseline do not have the class: its Dice is not defined there, and 0 for the arm."""
     theirs = [changed(o, dice=lambda case, name: 0.8 if name == "one" else None) for o in of(outcomes, "random")]

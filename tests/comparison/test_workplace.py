@@ -9,8 +9,10 @@ from pathlib import Path
 
 import torch
 
+from nnunetv2_lwi.comparison.execution import describe_training
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+from tests.tiny_dataset import add_scans
 
 
 def train(place, plans):
@@ -42,6 +44,26 @@ def test_both_steps_run_in_them_and_the_users_folders_stay_as_they_were(make_des
     assert isinstance(trainer, nnUNetTrainerLWISeg) and trainer.start["kind"] == "step1"
     assert sorted(trainer.start["provenance"]["cases"]) == sorted(design.pool)
     assert contents(source.preprocessed) == before
+
+
+def test_step_1_finds_scans_without_labels_where_its_arm_is_to_see_them(
+    make_design, make_places, dataset, source, monkeypatch
+):
+    add_scans(dataset, {"scan_1": 101, "scan_2": 102})
+    scans = source.scans(source.plans["configurations"]["3d_fullres"])
+    assert set(scans) == {"scan_1", "scan_2"} and min(scans.values()) > 0
+    design = replace(make_design("lwi,lwi_unlabelled", counts=(2,), seeds=1), scans=scans)
+    seen = {}
+    for run in design.runs():
+        (place,) = make_places([run])[:1]
+        place.prepare()
+        place.prepare()
+        for name, value in place.environment.items():
+            monkeypatch.setenv(name, value)
+        trainer = train(place, json.loads((place.dataset / f"{place.plans_name}.json").read_text()))
+        seen[run.arm] = sorted(trainer.record()["unlabelled"]["scans"])
+        assert describe_training(place)["test_images"] == []
+    assert seen == {"lwi": [], "lwi_unlabelled": ["scan_1", "scan_2"]}
 
 
 def test_the_whole_folder_can_be_moved(make_design, make_places, tmp_path):

@@ -62,7 +62,7 @@ class Trainings:
 def make_trainings(root: Path, workers: int) -> Trainings:
     """Write the data set: seeded and in one process, where a training can be repeated; else unseeded and longer."""
     settings = WITH_WORKERS if workers else REPEATABLE
-    dataset = write_tiny_dataset(root)
+    dataset = write_tiny_dataset(root, scans=2)
     block = short_settings() | {"iterations_per_epoch": settings["iterations"], "seed": settings["seed"]}
     for step in ("init", "seg"):
         block[step]["epochs"] = settings["epochs"]
