@@ -131,6 +131,7 @@ def _seen(step1: Step1, here: Record) -> list[str]:
     only_validated = set(here["val"]) - set(here["train"])
     if step1.provenance["dataset_name"] == here["dataset"]:
         seen = sorted(set(step1.provenance["cases"]) & only_validated)
+        seen += _seen_by_content(step1, here, only_validated - set(seen))
     else:
         seen = _seen_in_another(step1, here, only_validated)
     seen += _seen_without_labels(step1, here, only_validated - set(seen))
@@ -145,6 +146,14 @@ def _seen_in_another(step1: Step1, here: Record, only_validated: set[str]) -> li
     if step1.record is None:
         alike = sorted(set(step1.provenance["cases"]) & only_validated)
         return [f"{case} (if {case} of {other} is the same)" for case in alike]
+    return _seen_by_content(step1, here, only_validated)
+
+
+def _seen_by_content(step1: Step1, here: Record, only_validated: set[str]) -> list[str]:
+    """Also within one data set: a step 1 on scans without labels alone knows its images by the scans' names."""
+    if step1.record is None:
+        return []
+    other = step1.provenance["dataset_name"]
     theirs = {case: content for case, content in read_plain(step1.record).items() if case in step1.provenance["cases"]}
     ours = {case: content for case, content in read_plain(here).items() if case in only_validated}
     return [f"{case} ({there} of {other})" for case, there in sorted(shared(theirs, ours).items())]

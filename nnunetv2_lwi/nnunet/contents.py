@@ -26,6 +26,8 @@ from nnunetv2_lwi.disk import write_json
 VOXELS_PER_AXIS = 3
 LOCATIONS = "locations "
 """Before a digest of labels, which was one of a file in an earlier version."""
+LEAST_DIFFERENT = 6
+"""Values among an image's voxels: where one alone is not background, any two images correlate that have it in one place."""
 SAME = 0.999
 """Correlation from which the voxels of two images are those of one, normalised alike or not."""
 
@@ -63,12 +65,14 @@ class Content:
     def of_image(cls, image: Any, labels: str = "") -> Content:
         """Of an image (C, D, H, W) that can be read voxel by voxel."""
         axes = [_spread(edge) for edge in image.shape[1:]]
-        voxels = [round(float(image[0, z, y, x]), 6) for z, y, x in product(*axes)]
+        voxels = [float(f"{float(image[0, z, y, x]):.7g}") for z, y, x in product(*axes)]
         return cls(list(image.shape), voxels, labels)
 
     @cached_property
     def pattern(self) -> NDArray[np.float64]:
-        """The voxels whatever their mean and scale, of norm 1; zero where they are all alike."""
+        """The voxels whatever their mean and scale, of norm 1; zero where too few differ to tell an image by."""
+        if len(set(self.voxels)) < LEAST_DIFFERENT:
+            return np.zeros(len(self.voxels))
         centred = np.asarray(self.voxels) - np.mean(self.voxels)
         norm = np.linalg.norm(centred)
         pattern: NDArray[np.float64] = centred / norm if norm > 0 else centred

@@ -172,3 +172,10 @@ def test_scans_that_came_since_are_told_and_those_on_another_machine_are_not():
         "step 1 was another run than this: scans without labels that are new: 1 (scan)"
     ]
     assert warnings({"scan": image(2)}, {}) == []
+
+
+def test_within_one_data_set_too_images_are_told_by_what_they_show():
+    """As a step 1 on scans without labels alone knows them by the scans' names."""
+    step1 = step1_of({"scan": image(1)})
+    (told,) = judge(step1, {}, here(["x"], ["case"], contents={"case": image(1), "x": image(5)})).warnings[:1]
+    assert told.endswith("of 1 of this fold's validation cases: case (scan of D)")

@@ -136,3 +136,13 @@ def test_the_extremes_of_the_labels_are_read_once(folder, monkeypatch):
     assert found.pop("case_3") == (-1, 9) and set(found.values()) == {(-1, 2)}
     monkeypatch.setattr(nnUNetDatasetBlosc2, "load_case", lambda *_: pytest.fail("read again"))
     assert read_extreme_labels(folder)["case_3"] == (-1, 9)
+
+
+def test_nearly_empty_images_are_not_taken_for_each_other_and_tiny_intensities_are_no_emptiness():
+    one, other = (np.zeros((1, 9, 9, 9)) for _ in range(2))
+    one[0, 4, 4, 4], other[0, 4, 4, 4] = 3.0, 50.0
+    assert not Content.of_image(one).is_of_image_of(Content.of_image(other))
+    image = np.random.default_rng(0).random((1, 9, 9, 9)) * 1e-9
+    copy, another = image * 2, np.random.default_rng(1).random((1, 9, 9, 9)) * 1e-9
+    assert Content.of_image(image).is_of_image_of(Content.of_image(copy))
+    assert not Content.of_image(image).is_of_image_of(Content.of_image(another))
