@@ -169,6 +169,8 @@ def bring_up_to_date(arguments: argparse.Namespace, target: Target, found: Found
         raw = folder_if_set("nnUNet_raw")
         cases = [] if raw is None else scans_if_any(raw / target.dataset_name / "imagesTs", target.dataset_json)
         tests = read_test_images(target.plans, cases, arguments.processes)
+        if len(tests) < len(cases):
+            print(f"WARNING: {len(cases) - len(tests)} test images cannot be read, so that no scan is compared with them.")
         channels = count_channels(target.plans, configuration, target.dataset_json)
         preparation = Preparation(
             target.plans, target.configuration, target.dataset_json, channels, folder, tests, arguments.allow_test_images

@@ -15,7 +15,7 @@ from nnunetv2_lwi.nnunet.split_file import Cases
 from nnunetv2_lwi.planning.settings import InitSettings
 from nnunetv2_lwi.unlabelled.alone import is_alone
 from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder, own_identifier
-from nnunetv2_lwi.unlabelled.selection import select
+from nnunetv2_lwi.unlabelled.selection import Selection, select, test_images_among
 
 Record = dict[str, Any]
 """Plain values: ``dataset``, ``train`` and ``val`` (cases), ``plan``, ``contents``, and what one step alone has: ``labels``
@@ -81,9 +81,12 @@ def record_of(
     contents = read_contents(folder, names) if folder.is_dir() else {}
     record = make_record(plans, configuration, cases, contents, dataset_json)
     if init is not None:
-        wanted = False if is_alone(configuration) else init.unlabelled
         beside = UnlabelledFolder.beside(dataset, identifier)
-        record[UNLABELLED] = plain(select(beside, plans, configuration, cases, contents, wanted).plain())
+        if is_alone(configuration):
+            selection = Selection(test_images=test_images_among(beside, names))
+        else:
+            selection = select(beside, plans, configuration, cases, contents, init.unlabelled)
+        record[UNLABELLED] = plain(selection.plain())
     return record
 
 

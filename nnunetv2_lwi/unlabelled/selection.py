@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -75,6 +75,12 @@ def select(
     }
     marked = [name for name in kept if name in of_fold or there[name].test_image is not None]
     return Selection(kept, {name: of_fold[name] for name in scans if name not in kept}, marked)
+
+
+def test_images_among(folder: UnlabelledFolder, names: Collection[str]) -> list[str]:
+    """Which of some scans are images of the test, as the journal has them."""
+    entries = folder.read().entries
+    return sorted(name for name in names if name in entries and entries[name].test_image is not None)
 
 
 def usable_scans(

@@ -48,8 +48,9 @@ class Outcome:
 
 def still_valid(journal: Journal, now: Mapping[str, Any], folder: UnlabelledFolder) -> dict[str, Entry]:
     """Entries that hold for the plan as it is now, and whose preprocessed files are there."""
-    if journal.made_for != now:
-        return {}
+    if journal.made_for != now:  # which image a scan shows is no matter of the plan
+        marked = (entry for entry in journal.entries.values() if entry.raw is not None and entry.test_image is not None)
+        return {entry.name: replace(entry, content=None) for entry in marked}
     there = set(folder.files())
     return {name: entry for name, entry in journal.entries.items() if entry.content is None or name in there}
 
@@ -109,11 +110,12 @@ def read_test_images(plans: dict[str, Any], cases: Sequence[RawScan], processes:
 
 
 def _with_test_images(entries: Mapping[str, Entry], test_images: Mapping[str, Content]) -> Iterator[tuple[str, Entry]]:
-    """The entries, marked by the test images that there are now."""
+    """The entries, marked by the test images that there are now; a mark stays where its test image is not at hand."""
     raw = {name: entry.raw for name, entry in entries.items() if entry.raw is not None}
     matches = shared(test_images, raw)
     for name, entry in entries.items():
-        yield name, replace(entry, test_image=matches.get(name))
+        kept = entry.test_image if entry.test_image not in test_images else None
+        yield name, replace(entry, test_image=matches.get(name, kept))
 
 
 def _is_wanted_now(entry: Entry, preparation: Preparation) -> bool:

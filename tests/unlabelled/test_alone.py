@@ -92,3 +92,15 @@ def test_a_few_spread_over_the_list_are_held_out(count):
     train, val = held_out(names)
     assert sorted(train + val) == names and not set(train) & set(val)
     assert 1 <= len(val) <= HELD_OUT_MOST and len(val) <= max(1, round(0.05 * count))
+
+
+def test_test_images_that_were_allowed_are_told_and_recorded(unlabelled):
+    add_scans(unlabelled, {"tested": 300}, test_image="t")
+    journal = unlabelled.scans.read()
+    unlabelled.scans.begin(journal.made_for, True, list(journal.entries.values()))
+    trainer = unlabelled.trainer(nnUNetTrainerLWIInit, fold="all")
+    trainer.run_training()
+    folder = unlabelled.output_folder("nnUNetTrainerLWIInit", "all")
+    assert "allows: 1 (tested)" in next(folder.glob("*.txt")).read_text()
+    ours = torch.load(folder / "checkpoint_final.pth", weights_only=True)["lwi"]
+    assert ours["provenance"]["test_images"] == ["tested"]

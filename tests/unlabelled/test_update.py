@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
@@ -128,3 +129,15 @@ def test_nothing_of_nnunets_is_changed(raw):
     new = {path.name for path in raw.dataset.folder.iterdir()} - {path.name for path in before} - {"gt_segmentations"}
     assert new >= {raw.dataset.scans.path.name, raw.dataset.scans.journal_file.name}
     assert json.loads(raw.dataset.scans.journal_file.read_text().splitlines()[0])["allows_test_images"] is False
+
+
+def test_marks_of_test_images_stay_where_these_are_not_at_hand_and_go_where_they_are_others(raw):
+    raw.add(1)
+    write_raw(raw.folder / "imagesTs", "t", raw_image(1))
+    tests = read_test_images(raw.dataset.plans, scans_of([raw.folder / "imagesTs"], raw.dataset.dataset_json).scans, 1)
+    run(raw, test_images=tests)
+    assert run(raw).test_images == {"scan_1": "t"}, "imagesTs is on another machine"
+    raw.dataset.plans["configurations"]["3d_fullres"]["normalization_schemes"] = ["NoNormalization"]
+    assert run(raw).test_images == {"scan_1": "t"}, "another plan"
+    other = {"t": replace(tests["t"], voxels=list(reversed(tests["t"].voxels)))}
+    assert run(raw, test_images=other).made == ["scan_1"]

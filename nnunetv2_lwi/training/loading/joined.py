@@ -83,15 +83,20 @@ def describe_images(labelled: int, unlabelled: dict[str, Any], folder: Path, sha
     """
     scans, left_out, marked = (unlabelled[key] for key in ("scans", "left_out", "test_images"))
     if not scans and not left_out:
-        return []
+        return warn_of_test_images(marked)
     how = "each as often as any other" if share is None else f"the former {share:.0%} of what is drawn"
     lines = [f"Images: {labelled} of the fold and {len(scans)} scans without labels ({folder}), {how}."]
     if left_out:
         pairs = [f"{name} is {case}" for name, case in sorted(left_out.items())]
         lines.append(f"Scans without labels left out as images of this fold's cases: {len(left_out)} ({shortened(pairs)}).")
-    if marked:
-        lines.append(
-            "WARNING: scans without labels that are images of the test or of this fold's validation, as --allow-test-images "
-            f"allows: {len(marked)} ({shortened(sorted(marked))}). Results on those are not those of unseen images."
-        )
-    return lines
+    return lines + warn_of_test_images(marked)
+
+
+def warn_of_test_images(marked: list[str]) -> list[str]:
+    """A line where there are some among what is drawn from."""
+    if not marked:
+        return []
+    return [
+        "WARNING: scans without labels that are images of the test or of this fold's validation, as --allow-test-images "
+        f"allows: {len(marked)} ({shortened(sorted(marked))}). Results on those are not those of unseen images."
+    ]
