@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.step1 is not None:
         check_for(arguments.step1, target)
     step1_needed = is_step1_needed(target, arguments.step1)
-    if arguments.grow and not step1_needed:
+    if arguments.grow and not step1_needed and is_growth_asked_for_in_vain(target, arguments.step1):
         raise UserError(
             f"--grow trains step 1 on, and here none is to be run: where step 2 has begun, move "
             f"{target.output_folder(STEP2_TRAINER)} away first; leave --grow out with --step1 and a random start."
@@ -100,6 +100,14 @@ def begin_step1(target: Target, grow: bool) -> list[str]:
     require_unchanged(target, STEP1_TRAINER)
     earlier = earlier_weights(folder) if checkpoint is None else None
     if earlier is None:
+        return []
+    changes = changes_of(target, STEP1_TRAINER, earlier)
+    if changes and not only_scans_are_new(changes):
+        if grow:
+            raise UserError(
+                f"--grow: {earlier} was trained otherwise than now asked for: {'; '.join(changes)}. Undo the change, or "
+                "leave --grow out to begin anew."
+            )
         return []
     if not grow:
         print(f"Step 1 begins anew; with --grow it would go on from {earlier}.")
@@ -148,14 +156,30 @@ def is_step1_needed(target: Target, named: Path | None) -> bool:
     return named is None and begun is None
 
 
-def tell_of_new_scans(target: Target) -> None:
-    """A step 2 that has begun from a step 1 on fewer scans goes on; that there are more is said."""
+def is_growth_asked_for_in_vain(target: Target, named: Path | None) -> bool:
+    """Not where step 2 has begun from a step 1 on all scans: the same command, typed again, goes on with it."""
+    from nnunetv2_lwi.handover.growth import newest_checkpoint
+
+    begun = newest_checkpoint(target.output_folder(STEP2_TRAINER)) is not None
+    return named is not None or not begun or bool(new_scans(target))
+
+
+def new_scans(target: Target) -> list[str]:
+    """In words; none where a step 1 is not at hand, or something else differs too, which is not for a step 2 to say."""
     from nnunetv2_lwi.handover.growth import newest_checkpoint
     from nnunetv2_lwi.handover.record import only_scans_are_new
 
     checkpoint = newest_checkpoint(target.output_folder(STEP1_TRAINER))
-    changes = [] if checkpoint is None else changes_of(target, STEP1_TRAINER, checkpoint)
-    if only_scans_are_new(changes):
+    try:
+        changes = [] if checkpoint is None else changes_of(target, STEP1_TRAINER, checkpoint)
+    except UserError:
+        return []
+    return changes if only_scans_are_new(changes) else []
+
+
+def tell_of_new_scans(target: Target) -> None:
+    """A step 2 that has begun from a step 1 on fewer scans goes on; that there are more is said."""
+    if changes := new_scans(target):
         print(
             f"{'; '.join(changes)}. To use them, move {target.output_folder(STEP2_TRAINER)} away and append --grow: step 1 "
             "goes on from its weights, and step 2 is trained again."

@@ -22,7 +22,8 @@ def put_aside(fold_folder: Path) -> Path:
     Returns:
         The folder as it is called now.
     """
-    number = len(_earlier(fold_folder)) + 1
+    earlier = _earlier(fold_folder)
+    number = _number(earlier[-1]) + 1 if earlier else 1
     return fold_folder.rename(fold_folder.with_name(f"{fold_folder.name}_{BEFORE_GROWTH}_{number}"))
 
 
@@ -34,4 +35,8 @@ def earlier_weights(fold_folder: Path) -> Path | None:
 
 def _earlier(fold_folder: Path) -> Sequence[Path]:
     found = fold_folder.parent.glob(f"{fold_folder.name}_{BEFORE_GROWTH}_*")
-    return sorted(found, key=lambda path: int(path.name.rpartition("_")[2]))
+    return sorted((path for path in found if path.name.rpartition("_")[2].isdecimal()), key=_number)
+
+
+def _number(folder: Path) -> int:
+    return int(folder.name.rpartition("_")[2])

@@ -12,7 +12,7 @@ from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
 from nnunetv2_lwi.handover.digest import changed_step2, differing_keys, make_digest
 from nnunetv2_lwi.handover.parts import keys_handed_over
-from nnunetv2_lwi.handover.record import differences, record_of
+from nnunetv2_lwi.handover.record import differences, record_of, with_scans
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, judge, read_step1
 from nnunetv2_lwi.handover.transfer import Transfer, misfits, plan_transfer
 from nnunetv2_lwi.method.pretext_network import build_pretext_network
@@ -47,7 +47,8 @@ def check_step1(
     step1 = read_step1(checkpoint)
     channels = count_channels(plans, resolved, dataset_json)
     digest = make_digest(resolved.configuration, channels, settings)
-    verdict = judge(step1, digest, record_of(plans, resolved.configuration, cases, None, settings.init))
+    here = with_scans(record_of(plans, resolved.configuration, cases, None), plans, resolved.configuration, settings.init)
+    verdict = judge(step1, digest, here)
     if verdict.refusals:
         return step1, verdict, None
     with telling_what_cannot_be_built(resolved):

@@ -114,3 +114,37 @@ def test_a_real_growth_begins_with_the_old_weights(grown, monkeypatch):
     trainer.run_training()
     assert trainer.start["kind"] == "pretrained_weights"
     assert len(trainer.record()["unlabelled"]["scans"]) == 3
+
+
+def test_the_same_command_goes_on_with_a_step_2_that_was_cut(grown, commands):  # noqa: F811
+    dataset, final = grown
+    ends_after_step1(commands)
+    dataset.trainer(nnUNetTrainerLWIInit).run_training()
+    finish(final.parent)
+    dataset.trainer(nnUNetTrainerLWISeg).run_training()
+    train("--grow")
+    assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--val"]]
+
+
+def test_weights_that_were_put_aside_by_another_run_are_refused(grown, commands):  # noqa: F811
+    dataset, _ = grown
+    ends_after_step1(commands)
+    dataset.scans.remove("case_0")
+    with pytest.raises(UserError, match=r"--grow: .* was trained otherwise than now asked for: .*that are gone: 1"):
+        train("--grow")
+    assert commands == []
+
+
+def test_folders_put_aside_are_numbered_on_whatever_was_removed(grown, commands):  # noqa: F811
+    _, final = grown
+    for name in ("fold_0_before_growth_2", "fold_0_before_growth_old"):
+        final.parent.with_name(name).mkdir()
+    assert ends_after_step1(commands)[-1].endswith("fold_0_before_growth_3/checkpoint_final.pth")
+
+
+def test_a_step_2_goes_on_where_the_scans_cannot_be_looked_at(grown, commands):  # noqa: F811
+    dataset, final = grown
+    dataset.trainer(nnUNetTrainerLWISeg).run_training()
+    final.write_bytes(b"damaged")
+    train()
+    assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--val"]]
