@@ -75,7 +75,7 @@ class Training:
             "weights": self.weights_digest,
         }
         if self.scans:
-            content["scans"] = dict(self.scans)
+            content["scans"] = {"bytes": dict(self.scans), "share": self.settings.init.unlabelled}
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
     @cached_property

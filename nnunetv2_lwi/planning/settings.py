@@ -205,9 +205,9 @@ class LWISettings:
         """What step 1's weights depend on, as plain JSON."""
         other = ("recipe", "seg", "val_iterations_per_epoch", "augmentation_device")
         block = {key: value for key, value in as_json(self).items() if key not in other}
-        for key in OF_SCANS_WITHOUT_LABELS:
-            if block["init"][key] is None:  # as if it were not there, as in earlier versions
-                del block["init"][key]
+        del block["init"]["unlabelled"]  # the run's record has the scans themselves
+        if block["init"]["labelled_share"] is None:  # as if it were not there, as in earlier versions
+            del block["init"]["labelled_share"]
         return block
 
     def step2(self) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def select(
             f"lwi.init.unlabelled = {wanted!r} in the plan asks for scans without labels, and there are none in "
             f"{folder.path}: run {_command(plans)}, or set it to null or false."
         )
-    drawn = _share(sorted(there), 1.0 if wanted in (None, True) else float(wanted))
+    drawn = sorted(there) if wanted in (None, True) else _share(sorted(there), float(wanted or 0))
     scans = {name: content for name in drawn if (content := there[name].content) is not None}
     of_fold = shared(contents, scans)
     validated = set() if cases is None else set(cases.val) - set(cases.train)
@@ -105,6 +105,11 @@ def _command(plans: Mapping[str, Any]) -> str:
 
 
 def _share(names: list[str], share: float) -> list[str]:
-    """A part that stays when scans are added, as far as it can: names are ordered by a digest."""
-    ordered = sorted(names, key=lambda name: sha256(name.encode()).hexdigest())
-    return sorted(ordered[: max(1, round(share * len(names)))])
+    """About that part of them, at least one: a name's digest decides, so that what is drawn stays when scans are added."""
+    drawn = [name for name in names if _place(name) < share]
+    return drawn or [min(names, key=_place)]
+
+
+def _place(name: str) -> float:
+    """Between 0 and 1, even over names."""
+    return int.from_bytes(sha256(name.encode()).digest()[:8], "big") / 2**64

@@ -221,3 +221,9 @@ def test_other_scans_make_another_training_and_without_any_the_key_stays(make_de
     keys = [run.training.key for run in design.runs()]
     more = [run.training.key for run in replace(design, scans={**SCANS, "scan_3": 1}).runs()]
     assert [one == other for one, other in zip(keys, more, strict=True)] == [True, True, False, True]
+
+
+def test_shares_of_the_scans_are_trainings_of_their_own(make_design):
+    design = with_scans(make_design, variants=[{"init.unlabelled": 0.5}, {"init.unlabelled": True}])
+    keys = {run.training.after.key for run in design.runs() if run.arm == "lwi_unlabelled"}
+    assert len(keys) == 2
