@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -32,6 +33,9 @@ from nnunetv2_lwi.unlabelled.fitness import problem_of
 from nnunetv2_lwi.unlabelled.raw_scans import Found, RawScan, scans_if_any
 from nnunetv2_lwi.unlabelled.whole_files import problem_of_file
 
+TEMPORARY = ".planning_"
+"""Begins the name of the folder that nnU-Net's commands work in."""
+FINGERPRINT = "dataset_fingerprint.json"
 FINGERPRINT_OF = "fingerprint_of"
 """Key of a plans file that says what its figures were taken from."""
 BODY_FROM = -500.0
@@ -65,7 +69,9 @@ def plan_from_images(
     if not scans:
         raise UserError("There is no scan with a file for every channel to plan from.")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".planning_", dir=folder) as temporary:
+    for left_by_a_kill in folder.glob(f"{TEMPORARY}*"):
+        shutil.rmtree(left_by_a_kill, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=TEMPORARY, dir=folder) as temporary:
         problems = _write_masks(scans, dataset_json, Path(temporary), processes)
         for scan, problem in zip(scans, problems, strict=True):
             if problem is not None:
@@ -74,8 +80,10 @@ def plan_from_images(
         if not usable:
             raise UserError("None of the scans can be used to plan; the reasons stand above.")
         stand_in = _stand_in(dataset_json, usable, Path(temporary))
-        (Path(temporary) / name).mkdir()
-        write_json(Path(temporary) / name / "dataset.json", stand_in)
+        places = {variable: Path(temporary) / variable for variable in ("nnUNet_raw", "nnUNet_preprocessed")}
+        for place in places.values():
+            (place / name).mkdir(parents=True)
+        write_json(places["nnUNet_raw"] / name / "dataset.json", stand_in)
         number = str(number_of(name))
         for words in (
             ("nnUNetv2_extract_fingerprint", "-d", number, "-np", str(processes), "--clean"),
@@ -83,27 +91,38 @@ def plan_from_images(
         ):
             command = stock_command(*words)
             say(shell_line(command))
-            _run(command, Path(temporary))
-    write_json(folder / "dataset.json", dict(dataset_json))
-    _sign(folder / f"{plans_name}.json", len(usable), dataset_json)
+            _run(command, places)
+        planned = places["nnUNet_preprocessed"] / name
+        write_json(folder / "dataset.json", dict(dataset_json))
+        (planned / FINGERPRINT).replace(folder / FINGERPRINT)
+        plans = read_json(planned / f"{plans_name}.json", "plan again")
+        write_json(folder / f"{plans_name}.json", {**plans, FINGERPRINT_OF: _source_of_figures(len(usable), dataset_json)})
+    say(f"Once there are labels: nnUNetv2_extract_fingerprint -d {number} --clean, then plan again.")
 
 
 def take_over_plans(source: str, raw: Path, name: str, plans_name: str) -> None:
-    """The plans of another data set, by nnU-Net's own command; fingerprint and all figures are that data set's.
+    """The plans of another data set; fingerprint and all figures are that data set's.
+
+    nnU-Net's nnUNetv2_move_plans_between_datasets does the same for a data set with labelled cases.
 
     Args:
         source: name or number of the other data set.
 
     Raises:
-        UserError: there are such plans already, or nnU-Net's command failed.
+        UserError: there are such plans already, or the images are of another format.
     """
     folder, theirs = folder_of("nnUNet_preprocessed") / name, preprocessed_folder(source)
     _require_no_plans(folder, plans_name)
     dataset_json = read_json(raw / "dataset.json", "write it")
     fingerprint = read_json(theirs / "dataset_fingerprint.json", f"run nnUNetv2_extract_fingerprint -d {source}")
     plans = read_json(theirs / f"{plans_name}.json", "name other plans with -p")
+    ending, other = (
+        content.get("file_ending") for content in (dataset_json, read_json(theirs / "dataset.json", "plan it again"))
+    )
+    if ending != other:
+        raise UserError(f"--plan-of {source}: its images are {other} files, here {ending}, which its reader may not read.")
     folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "dataset_fingerprint.json", fingerprint)
+    write_json(folder / FINGERPRINT, fingerprint)
     write_json(folder / "dataset.json", dataset_json)
     write_json(folder / f"{plans_name}.json", {**plans, "dataset_name": name, FINGERPRINT_OF: f"that of {theirs.name}"})
 
@@ -128,6 +147,11 @@ def _require_no_plans(folder: Path, plans_name: str) -> None:
     path = folder / f"{plans_name}.json"
     if path.is_file():
         raise UserError(f"{path} is there already: leave --plan or --plan-of out, or name other plans with -p.")
+    if (folder / FINGERPRINT).is_file():
+        raise UserError(
+            f"{folder / FINGERPRINT} is there already, from which nnUNetv2_plan_experiment plans: --plan and --plan-of "
+            "would replace it by another. Move it away if that is meant."
+        )
 
 
 def _number(index: int) -> str:
@@ -176,22 +200,21 @@ def _stand_in(dataset_json: Mapping[str, Any], scans: Mapping[str, RawScan], mas
     }
 
 
-def _run(command: Sequence[str], raw: Path) -> None:
-    """One of nnU-Net's commands, on another nnUNet_raw.
+def _run(command: Sequence[str], places: Mapping[str, Path]) -> None:
+    """One of nnU-Net's commands, in other folders than the user's.
 
     Raises:
         UserError: it failed.
     """
     workers = os.environ.get("nnUNet_n_proc_DA")
     one_at_least = {"nnUNet_n_proc_DA": "1"} if workers == "0" else {}  # which the planner takes for a number of threads
-    code = run_command(command, nnunet_environment(nnUNet_raw=raw, **one_at_least))
+    code = run_command(command, nnunet_environment(**places, **one_at_least))
     if code != 0:
         raise UserError(f"{Path(command[0]).name} ended with exit code {code}; the reason stands above.")
 
 
-def _sign(path: Path, scans: int, dataset_json: Mapping[str, Any]) -> None:
-    """Say in the plans what their figures were taken from."""
+def _source_of_figures(scans: int, dataset_json: Mapping[str, Any]) -> str:
+    """What the plans' figures were taken from, in words."""
     has_ct = any(get_normalization_scheme(channel).__name__ == CT for channel in channel_names(dataset_json).values())
     where = f"from inside the body (above {BODY_FROM:g} HU)" if has_ct else "from what is not zero"
-    plans = read_json(path, "plan again")
-    write_json(path, {**plans, FINGERPRINT_OF: f"{scans} images, no labels; intensities {where}"})
+    return f"{scans} images, no labels; intensities {where}"

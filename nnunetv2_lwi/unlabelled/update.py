@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.nnunet.contents import Content, shared
 from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.unlabelled.folder import Entry, Journal, UnlabelledFolder
@@ -63,14 +64,21 @@ def update(preparation: Preparation, found: Found, processes: int, prune: bool) 
         prune: whether to remove scans whose raw files are not among them.
 
     Raises:
-        UserError: as :func:`~.preprocessing.preprocess`.
+        UserError: as :func:`~.preprocessing.preprocess`; or scans would have to be made anew whose files are not there.
     """
     folder, outcome = preparation.folder, Outcome(left_out=dict(found.incomplete))
     shutil.rmtree(preparation.partial, ignore_errors=True)  # of a call that was killed
     now = made_for(preparation.plans, resolve(preparation.plans, preparation.configuration))
     raw = {scan.name: scan for scan in found.scans}
-    entries = still_valid(folder.read(), now, folder)
-    orphans = entries.keys() - raw.keys()
+    journal = folder.read()
+    entries = still_valid(journal, now, folder)
+    orphans = {name for name, entry in entries.items() if _is_orphan(entry, raw, found)}
+    lost = [entry.name for entry in journal.entries.values() if journal.made_for != now and _is_orphan(entry, raw, found)]
+    if lost and not prune:
+        raise UserError(
+            f"Another plan than this preprocessed the scans in {folder.path}, and the files of {len(lost)} of them are not "
+            f"in these folders: {shortened(sorted(lost))}. Name their folder too (-i), or append --prune to do without them."
+        )
     if prune:
         outcome.removed, orphans = sorted(orphans), set()
     unchanged = {
@@ -87,6 +95,11 @@ def update(preparation: Preparation, found: Found, processes: int, prune: bool) 
         _note(outcome, entries[name], preparation, outcome.orphans if name in orphans else outcome.kept)
     _make(preparation, [raw[name] for name in sorted(to_do)], processes, outcome)
     return outcome
+
+
+def _is_orphan(entry: Entry, raw: Mapping[str, RawScan], found: Found) -> bool:
+    """Whether a scan is preprocessed whose files are no longer there."""
+    return entry.content is not None and entry.name not in raw and entry.name not in found.incomplete
 
 
 def _make(preparation: Preparation, scans: Sequence[RawScan], processes: int, outcome: Outcome) -> None:

@@ -55,6 +55,7 @@ def test_nnunets_planner_plans_from_them(dataset, plain, monkeypatch):
     monkeypatch.setenv("nnUNet_def_n_proc", "2")
     (plain / "imagesUn" / "broken_0000.nii.gz").write_bytes(b"no image")
     said = []
+    (dataset.preprocessed / PLAIN / ".planning_killed").mkdir(parents=True)
     found = scans_of([plain / "imagesUn"], DATASET_JSON)
     plan_from_images(plain, PLAIN, "nnUNetPlans", DATASET_JSON, found, 2, said.append)
     assert any(line.startswith("Not planned with: broken: broken_0000.nii.gz is") for line in said)
@@ -79,6 +80,19 @@ def test_without_one_usable_image_nothing_is_planned(dataset, plain):
     with pytest.raises(UserError, match="None of the scans can be used to plan"):
         plan_from_images(plain, PLAIN, "P", DATASET_JSON, scans_of([plain / "imagesUn"], DATASET_JSON), 1, print)
     assert not list((dataset.preprocessed / PLAIN).iterdir())
+
+
+def test_a_fingerprint_that_is_there_is_never_replaced(dataset, plain):
+    folder = dataset.preprocessed / PLAIN
+    folder.mkdir()
+    (folder / "dataset_fingerprint.json").write_text("of the labels")
+    for act in (
+        lambda: plan_from_images(plain, PLAIN, "P", DATASET_JSON, scans_of([plain / "imagesUn"], DATASET_JSON), 1, print),
+        lambda: take_over_plans(NAME, plain, PLAIN, "nnUNetPlans"),
+    ):
+        with pytest.raises(UserError, match="is there already, from which nnUNetv2_plan_experiment plans"):
+            act()
+    assert (folder / "dataset_fingerprint.json").read_text() == "of the labels"
 
 
 def test_plans_of_another_data_set_are_taken_over_as_they_are(dataset, plain):

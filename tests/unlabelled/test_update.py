@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 
+from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.unlabelled import update as module
 from nnunetv2_lwi.unlabelled.preprocessing import preprocess_scan
 from nnunetv2_lwi.unlabelled.raw_scans import scans_of
@@ -141,3 +142,28 @@ def test_marks_of_test_images_stay_where_these_are_not_at_hand_and_go_where_they
     assert run(raw).test_images == {"scan_1": "t"}, "another plan"
     other = {"t": replace(tests["t"], voxels=list(reversed(tests["t"].voxels)))}
     assert run(raw, test_images=other).made == ["scan_1"]
+
+
+def test_what_is_gone_and_was_left_out_is_forgotten_and_what_lost_a_channel_is_no_longer_used(make_raw):
+    raw = make_raw(channels=2)
+    raw.add(1)
+    write_raw(raw.scans, "bad", 0 * raw_image(2, 2))
+    assert list(run(raw).left_out) == ["bad"]
+    for path in raw.scans.glob("bad*"):
+        path.unlink()
+    assert run(raw).left_out == {}
+    (raw.scans / "scan_1_0001.nii.gz").unlink()
+    outcome = run(raw)
+    assert list(outcome.left_out) == ["scan_1"] and outcome.usable == 0 and not raw.dataset.scans.files()
+
+
+def test_scans_that_cannot_be_made_again_are_not_dropped_for_another_plan_unasked(raw):
+    raw.add(1, 2)
+    run(raw)
+    (raw.scans / "scan_1_0000.nii.gz").unlink()
+    raw.dataset.plans["configurations"]["3d_fullres"]["normalization_schemes"] = ["NoNormalization"]
+    before = images(raw)
+    with pytest.raises(UserError, match=r"the files of 1 of them are not in these folders: scan_1\. Name their folder"):
+        run(raw)
+    assert images(raw) == before
+    assert run(raw, prune=True).made == ["scan_2"]
