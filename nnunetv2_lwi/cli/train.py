@@ -97,6 +97,8 @@ def begin_step1(target: Target, grow: bool) -> list[str]:
         aside = put_aside(folder)
         print(f"{'; '.join(changes)}. The step 1 on fewer scans is kept in {aside}, and its weights start the new one.")
         return ["-pretrained_weights", str(aside / checkpoint.name)]
+    if checkpoint is not None and checkpoint.name != FINAL and only_scans_are_new(changes):
+        return []  # it goes on with the scans that it began with, and says so
     require_unchanged(target, STEP1_TRAINER)
     earlier = earlier_weights(folder) if checkpoint is None else None
     if earlier is None:
@@ -206,7 +208,9 @@ def require_unchanged(target: Target, trainer: str, named: Path | None = None) -
     checkpoint = newest_checkpoint(folder)
     changes = [] if checkpoint is None else changes_of(target, trainer, checkpoint, named)
     if changes:
-        growing = "Append --grow to train on from its weights, or move" if only_scans_are_new(changes) else "Move"
+        growing = "Move"
+        if only_scans_are_new(changes):
+            growing = f"Append --grow to train on from its weights, or --step1 {checkpoint} to use it as it is, or move"
         raise UserError(
             f"{checkpoint} was trained otherwise than now asked for: {'; '.join(changes)}{way_back(changes)}. {growing} "
             f"{folder} away, or use plans of another name (-p)."

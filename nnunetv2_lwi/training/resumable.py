@@ -26,7 +26,7 @@ from nnunetv2_lwi.handover.checkpoint import (
     write_checkpoint,
 )
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
-from nnunetv2_lwi.handover.record import Record, differences
+from nnunetv2_lwi.handover.record import UNLABELLED, Record, differences, only_scans_are_new
 from nnunetv2_lwi.handover.transfer import misfits
 from nnunetv2_lwi.names import FINAL, STEP1_TRAINER
 from nnunetv2_lwi.nnunet.private import without_compilation
@@ -212,9 +212,13 @@ class ResumableTrainer(nnUNetTrainer):
         if not self.was_initialized:
             self.initialize()
         state = checkpoint[LWI_KEY]
+        another_run = differences(state.get("run"), self.record())
+        if only_scans_are_new(another_run):
+            self._go_on_with_scans_of(state["run"], another_run)
+            another_run = []
         for what, problems in (
             ("does not fit the network and settings of this plan", self.misfits(checkpoint) or self.changes_since(state)),
-            ("is of another run than this", differences(state.get("run"), self.record())),
+            ("is of another run than this", another_run),
         ):
             if problems:
                 raise UserError(
@@ -222,6 +226,12 @@ class ResumableTrainer(nnUNetTrainer):
                     f"{self.output_folder} away and begin anew."
                 )
         return name, checkpoint
+
+    def _go_on_with_scans_of(self, run: Record, new: list[str]) -> None:
+        """A run draws from what it began with to its end: those scans are there, and are what they were."""
+        self.print_to_log_file(f"{'; '.join(new)}. This run goes on with those that it began with.")
+        nothing: Record = {"scans": {}, "left_out": {}, "test_images": []}
+        self._record = {**self.record(), UNLABELLED: run.get(UNLABELLED, nothing)}
 
     def _require_own(self, name: str, checkpoint: dict[str, Any]) -> None:
         trainer = checkpoint.get("trainer_name")

@@ -113,8 +113,7 @@ def _(world: World) -> Act:
 
 @row("--grow where no step 1 is to be run", NAME)
 def _(world: World) -> Act:
-    world.place("nnUNetTrainerLWISeg")
-    return world.command("train", "999", "3d_fullres", "0", "-device", "cpu", "--grow")
+    return world.command("train", "999", "3d_fullres", "0", "-device", "cpu", "--grow", "--step1", world.file())
 
 
 @row("a second nnUNetv2_lwi unlabelled on one configuration")

@@ -148,3 +148,11 @@ def test_a_step_2_goes_on_where_the_scans_cannot_be_looked_at(grown, commands): 
     final.write_bytes(b"damaged")
     train()
     assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--val"]]
+
+
+def test_an_unfinished_step_1_goes_on_with_its_scans_where_it_is_not_to_grow(grown, commands):  # noqa: F811
+    _, final = grown
+    final.rename(final.with_name("checkpoint_latest.pth"))
+    with pytest.raises(UserError, match="There is no checkpoint"):
+        train()
+    assert commands == [[*STEP1, "--c"]]

@@ -66,12 +66,26 @@ def test_an_image_of_the_folds_validation_is_never_drawn(make_dataset, monkeypat
     assert validated not in drawn
 
 
-def test_a_run_goes_on_with_the_scans_it_began_with_alone(make_dataset):
+@pytest.mark.parametrize("scans", [0, 2])
+def test_a_run_goes_on_with_the_scans_it_began_with_alone(make_dataset, scans):
+    dataset = make_dataset(scans=scans)
+    trained(dataset)
+    add_scans(dataset, {"new": 300})
+    resumed = dataset.trainer(nnUNetTrainerLWIInit)
+    resumed.load_checkpoint(str(final(dataset)))
+    began_with = [f"case_{number}" for number in range(scans)]
+    assert sorted(resumed.record()["unlabelled"]["scans"]) == began_with
+    assert "are new: 1 (new). This run goes on with those that it began with." in log(dataset)
+    resumed.get_dataloaders()
+    drawn = {key.removeprefix(PREFIX) for key in resumed.dataloader_train.data_loader.indices if key.startswith(PREFIX)}
+    assert drawn == set(began_with)
+
+
+def test_a_run_does_not_go_on_without_scans_that_it_began_with(make_dataset):
     dataset = make_dataset(scans=2)
     trained(dataset)
-    dataset.trainer(nnUNetTrainerLWIInit).load_checkpoint(str(final(dataset)))
-    add_scans(dataset, {"new": 300})
-    with pytest.raises(UserError, match=r"is of another run than this: scans without labels that are new: 1 \(new\)"):
+    dataset.scans.remove("case_1")
+    with pytest.raises(UserError, match=r"is of another run than this: scans without labels that are gone: 1 \(case_1\)"):
         dataset.trainer(nnUNetTrainerLWIInit).load_checkpoint(str(final(dataset)))
 
 
