@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from nnunetv2_lwi.nnunet.folders import find_dataset, folder_if_set, folder_of
 from nnunetv2_lwi.nnunet.target import Target, read_target
 
 if TYPE_CHECKING:
+    from nnunetv2_lwi.nnunet.contents import Content
     from nnunetv2_lwi.unlabelled.raw_scans import Found
     from nnunetv2_lwi.unlabelled.update import Outcome
 
@@ -74,7 +76,8 @@ def run(arguments: argparse.Namespace) -> None:
     for target in targets:
         require_usable(target)
     found = find(arguments, targets[0].dataset_name, targets[0].dataset_json)
-    outcomes = [bring_up_to_date(arguments, target, found) for target in targets]
+    tests = read_tests(targets[0], arguments.processes)
+    outcomes = [bring_up_to_date(arguments, target, found, tests) for target in targets]
     if any(outcome.usable == 0 for outcome in outcomes):
         raise UserError("No scan can be used; the reasons stand above.")
     if any(outcome.left_out for outcome in outcomes):
@@ -145,8 +148,24 @@ def find(arguments: argparse.Namespace, dataset_name: str, dataset_json: dict[st
     return found
 
 
-def bring_up_to_date(arguments: argparse.Namespace, target: Target, found: Found) -> Outcome:
+def read_tests(target: Target, processes: int) -> dict[str, Content]:
+    """What the images of the data set's imagesTs show, where it has some; they are the same for every configuration."""
+    from nnunetv2_lwi.unlabelled.raw_scans import scans_if_any
+    from nnunetv2_lwi.unlabelled.update import read_test_images
+
+    raw = folder_if_set("nnUNet_raw")
+    cases = [] if raw is None else scans_if_any(raw / target.dataset_name / "imagesTs", target.dataset_json)
+    tests = read_test_images(target.plans, cases, processes)
+    if len(tests) < len(cases):
+        print(f"WARNING: {len(cases) - len(tests)} test images cannot be read, so that no scan is compared with them.")
+    return tests
+
+
+def bring_up_to_date(arguments: argparse.Namespace, target: Target, found: Found, tests: Mapping[str, Content]) -> Outcome:
     """Preprocess what is new for one configuration, and say what came of it.
+
+    Args:
+        tests: what the images of the test show.
 
     Raises:
         UserError: another command is at it, or the disk does not take what is written.
@@ -155,8 +174,7 @@ def bring_up_to_date(arguments: argparse.Namespace, target: Target, found: Found
     from nnunetv2_lwi.planning.configuration import count_channels, resolve_configuration
     from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
     from nnunetv2_lwi.unlabelled.preprocessing import Preparation
-    from nnunetv2_lwi.unlabelled.raw_scans import scans_if_any
-    from nnunetv2_lwi.unlabelled.update import read_test_images, update
+    from nnunetv2_lwi.unlabelled.update import update
 
     configuration = resolve_configuration(target.plans, target.configuration)
     dataset_folder = target.plans_file.parent
@@ -166,11 +184,6 @@ def bring_up_to_date(arguments: argparse.Namespace, target: Target, found: Found
     writer.acquire()
     try:
         tell_room(target, folder.path, found)
-        raw = folder_if_set("nnUNet_raw")
-        cases = [] if raw is None else scans_if_any(raw / target.dataset_name / "imagesTs", target.dataset_json)
-        tests = read_test_images(target.plans, cases, arguments.processes)
-        if len(tests) < len(cases):
-            print(f"WARNING: {len(cases) - len(tests)} test images cannot be read, so that no scan is compared with them.")
         channels = count_channels(target.plans, configuration, target.dataset_json)
         preparation = Preparation(
             target.plans, target.configuration, target.dataset_json, channels, folder, tests, arguments.allow_test_images

@@ -124,3 +124,11 @@ def test_too_little_room_is_told_before(raw, monkeypatch, capsys, in_this_proces
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(2**41, 0, 10))
     unlabelled()
     assert "WARNING: that is more than is free." in capsys.readouterr().out
+
+
+def test_test_images_that_cannot_be_read_are_told(raw, capsys, in_this_process):
+    raw.add(1)
+    write_raw(raw.folder / "imagesTs", "t", raw_image(2))
+    (raw.folder / "imagesTs" / "u_0000.nii.gz").write_bytes(b"no image")
+    unlabelled()
+    assert "WARNING: 1 test images cannot be read, so that no scan is compared with them." in capsys.readouterr().out
