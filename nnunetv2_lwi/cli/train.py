@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: the training cannot start, or nnU-Net's command failed.
     """
-    from nnunetv2_lwi.handover.growth import newest_checkpoint
+    from nnunetv2_lwi.handover.checkpoint import newest_checkpoint
     from nnunetv2_lwi.training.step2_needs import require_declared_labels
 
     target = read_target(arguments.dataset, arguments.plans_name, arguments.configuration, arguments.fold)
@@ -87,7 +87,8 @@ def begin_step1(target: Target, grow: bool) -> list[str]:
     Raises:
         UserError: another step 1 is there than the one that is asked for.
     """
-    from nnunetv2_lwi.handover.growth import earlier_weights, newest_checkpoint, put_aside
+    from nnunetv2_lwi.handover.checkpoint import newest_checkpoint
+    from nnunetv2_lwi.handover.growth import earlier_weights, put_aside
     from nnunetv2_lwi.handover.record import only_scans_are_new
 
     folder = target.output_folder(STEP1_TRAINER)
@@ -160,7 +161,7 @@ def is_step1_needed(target: Target, named: Path | None) -> bool:
 
 def is_growth_asked_for_in_vain(target: Target, named: Path | None) -> bool:
     """Not where step 2 has begun from a step 1 on all scans: the same command, typed again, goes on with it."""
-    from nnunetv2_lwi.handover.growth import newest_checkpoint
+    from nnunetv2_lwi.handover.checkpoint import newest_checkpoint
 
     begun = newest_checkpoint(target.output_folder(STEP2_TRAINER)) is not None
     return named is not None or not begun or bool(new_scans(target))
@@ -168,7 +169,7 @@ def is_growth_asked_for_in_vain(target: Target, named: Path | None) -> bool:
 
 def new_scans(target: Target) -> list[str]:
     """In words; none where a step 1 is not at hand, or something else differs too, which is not for a step 2 to say."""
-    from nnunetv2_lwi.handover.growth import newest_checkpoint
+    from nnunetv2_lwi.handover.checkpoint import newest_checkpoint
     from nnunetv2_lwi.handover.record import only_scans_are_new
 
     checkpoint = newest_checkpoint(target.output_folder(STEP1_TRAINER))
@@ -200,7 +201,7 @@ def require_unchanged(target: Target, trainer: str, named: Path | None = None) -
     Raises:
         UserError: there is another training.
     """
-    from nnunetv2_lwi.handover.growth import newest_checkpoint
+    from nnunetv2_lwi.handover.checkpoint import newest_checkpoint
     from nnunetv2_lwi.handover.record import only_scans_are_new
     from nnunetv2_lwi.planning.recipes import way_back
 

@@ -46,6 +46,11 @@ def write_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]
         raise writing_failed(refusal, path) from error
 
 
+def newest_checkpoint(fold_folder: Path) -> Path | None:
+    """The one that a training of this folder would go on from, if there is any."""
+    return next((fold_folder / name for name in IN_ORDER_OF_RESUMING if (fold_folder / name).is_file()), None)
+
+
 def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read a checkpoint to the CPU without unpickling.
 

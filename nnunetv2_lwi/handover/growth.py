@@ -5,15 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnunetv2_lwi.names import IN_ORDER_OF_RESUMING
+from nnunetv2_lwi.handover.checkpoint import newest_checkpoint
 
 BEFORE_GROWTH = "before_growth"
 """Stands in the name of the folder that keeps an earlier step 1, beside the fold's."""
-
-
-def newest_checkpoint(fold_folder: Path) -> Path | None:
-    """The one that a training of this folder would go on from, if there is any."""
-    return next((fold_folder / name for name in IN_ORDER_OF_RESUMING if (fold_folder / name).is_file()), None)
 
 
 def put_aside(fold_folder: Path) -> Path:
