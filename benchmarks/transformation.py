@@ -58,7 +58,7 @@ def compare_shape(name: str, channels: int, edge: int, device: torch.device) -> 
     """Time of one shape, the batch used up as step 1 does; small batches are done several times a round."""
     batch = torch.randn(SAMPLES, channels, edge, edge, edge, device=device)
     transformation = Transformation((edge, edge, edge), edge // 16, MaskingSettings())
-    generator = make_generator(device, 0)
+    generator = make_generator(0)
     candidate = (CANDIDATE, lambda: transformation(batch, generator, overwrite=True))
     calls = max(1, VALUES_A_ROUND // batch.numel())
     return compare(name, candidate, (BASELINE, batch.clone), device, repeats=REPEATS, calls=calls, goal=GOAL)

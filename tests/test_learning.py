@@ -32,7 +32,7 @@ def test_the_order_is_learned_far_above_chance():
     transformation = Transformation(PATCH, pretext.slabs, settings.masking)
     loss = PretextLoss.of(settings, [level.index for level in pretext.order_heads.levels])
     optimizer = torch.optim.AdamW(pretext.parameters(), 1e-3)
-    generator = make_generator(torch.device("cpu"), 0)
+    generator = make_generator(0)
     images = draw_images(16, seed=0)
     for iteration in range(ITERATIONS):
         batch = transformation(images[torch.arange(2) + 2 * (iteration % 8)], generator)

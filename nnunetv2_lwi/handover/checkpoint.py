@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from nnunetv2_lwi.disk import DISK_TROUBLE, disk_error_behind, writing_failed, written_whole
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import IN_ORDER_OF_RESUMING
 from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS
+
+HOST = "cpu"
 
 LWI_KEY = "lwi"
 """What is ours stands in a checkpoint under this key; everything else is nnU-Net's."""
@@ -31,14 +34,14 @@ READABLE = (1, FORMAT)
 
 
 def write_checkpoint(checkpoint: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
-    """Write a checkpoint, made plain, so that at any moment the old one or the new one is whole.
+    """Write a checkpoint, made plain and moved to the CPU, so that at any moment the old one or the new one is whole.
 
     Raises:
         UserError: the disk is full or does not take the file; the old checkpoint stands and no part of the new one.
     """
     try:
         with written_whole(path) as file:
-            torch.save(plain(checkpoint), file)
+            torch.save(plain(on_cpu(checkpoint)), file)
     except BaseException as error:
         refusal = disk_error_behind(error)
         if refusal is None:
@@ -96,9 +99,33 @@ def lacking_keys(content: Mapping[str, Any], blocks: Mapping[str, Iterable[str]]
     return lacking
 
 
-def on_cpu(state_dict: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dict as CPU tensors, which any machine can load."""
-    return {key: tensor.detach().cpu() for key, tensor in state_dict.items()}
+def on_cpu(value: Any, moved: dict[StorageWeakRef, torch.Tensor] | None = None) -> Any:
+    """The same with CPU tensors, which any machine can load, within any nesting of dicts, lists and tuples.
+
+    What shares memory shares it afterwards, so that a file holds it once: a state dict names an encoder's weights again
+    under the decoder that they belong to.
+
+    Args:
+        moved: the memory that was copied to the CPU so far.
+    """
+    moved = {} if moved is None else moved
+    if isinstance(value, torch.Tensor):
+        return _tensor_on_cpu(value.detach(), moved)
+    if isinstance(value, Mapping):
+        return {key: on_cpu(entry, moved) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(on_cpu(entry, moved) for entry in value)
+    return value
+
+
+def _tensor_on_cpu(tensor: torch.Tensor, moved: dict[StorageWeakRef, torch.Tensor]) -> torch.Tensor:
+    if tensor.device.type == HOST:
+        return tensor
+    storage = tensor.untyped_storage()
+    key = StorageWeakRef(storage)
+    if key not in moved or moved[key].dtype != tensor.dtype:
+        moved[key] = tensor.as_strided((storage.nbytes() // tensor.element_size(),), (1,), 0).cpu()
+    return moved[key].as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
 def plain(value: Any) -> Any:

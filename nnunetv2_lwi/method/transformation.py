@@ -2,7 +2,8 @@
 
 Order and polarity, once and for all: ``order[n, f]`` is the original index of the slab that now stands at position f of
 sample n; in a mask, ``True`` marks what is zeroed. Every sample has its own permutation and its own mask, and the mask is
-laid over X', after the shuffle. All of it runs on the batch's device, without loops over samples, slabs or cells.
+laid over X', after the shuffle. Order and mask are drawn on the CPU; all else runs on the batch's device, without loops
+over samples, slabs or cells.
 """
 
 from __future__ import annotations
@@ -154,16 +155,17 @@ class Transformation:
         return None if self.masking is None else MaskGrid.over(self.patch_size, self.masking.patch_size, self.slabs)
 
     def __call__(self, volume: Tensor, generator: torch.Generator, *, overwrite: bool = False) -> TransformedBatch:
-        """Shuffle, then mask, (N, C, D, H, W); ``generator`` lives on the batch's device.
+        """Shuffle, then mask, (N, C, D, H, W), on the volume's device, wherever ``generator`` is.
 
         With ``overwrite`` X'' may take the place of ``volume``, which is then lost: on a CPU fresh memory costs more than
         filling it.
         """
         samples = volume.shape[0]
-        order = draw_order(samples, self.slabs, generator)
+        order = draw_order(samples, self.slabs, generator).to(volume.device, non_blocking=True)
         shuffled = shuffle_slabs(volume, order) if self.slabs > 1 else volume
         if self.masking is None or self.grid is None:
             return TransformedBatch(shuffled, shuffled, order)
         cell_mask = draw_cell_mask(samples, self.grid, self.masking, generator)
         out = volume if overwrite and shuffled is not volume else None
-        return TransformedBatch(self.grid.zero(shuffled, cell_mask, out), shuffled, order)
+        masked = self.grid.zero(shuffled, cell_mask.to(volume.device, non_blocking=True), out)
+        return TransformedBatch(masked, shuffled, order)

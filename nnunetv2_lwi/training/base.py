@@ -31,6 +31,7 @@ from nnunetv2_lwi.training.loaded import LoadingTrainer
 from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
 from nnunetv2_lwi.training.loading.checked_voxels import VoxelChecks
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
+from nnunetv2_lwi.training.overflow import mean_of_finite_steps
 from nnunetv2_lwi.training.preconditions import require_trainable
 from nnunetv2_lwi.training.randomness import seed_all
 from nnunetv2_lwi.training.resumable import WANDB
@@ -244,8 +245,24 @@ class LWITrainer(LoadingTrainer):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's mean of what the steps returned."""
-        for name, value in mean_over_steps(train_outputs).items():
+        for name, value in self.means_of(train_outputs, "training").items():
             self.logger.log("train_losses" if name == "loss" else f"train_{name}", value, self.current_epoch)
+
+    def means_of(self, outputs: list[dict[str, Tensor]], kind: str) -> dict[str, float]:
+        """An epoch's means; where a scaler skips steps that overflow, they are left out and told."""
+        if self.grad_scaler is None:
+            return mean_over_steps(outputs)
+        means, overflowed = mean_of_finite_steps(outputs)
+        self.tell_of_overflows(overflowed, kind)
+        return means
+
+    def tell_of_overflows(self, number: int, kind: str) -> None:
+        """In the log; the step of such a loss is skipped by nnU-Net's gradient scaler."""
+        if number and self.grad_scaler is not None:
+            self.print_to_log_file(
+                f"WARNING: {number} {kind} losses of this epoch were not finite in mixed precision and were left out "
+                f"(gradient scale now {self.grad_scaler.get_scale():g})."
+            )
 
     def require_finite_losses(self) -> None:
         """Stop before an epoch with a broken loss is saved over a good one.

@@ -26,14 +26,13 @@ from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.training.base import LWITrainer
-from nnunetv2_lwi.training.distributed import mean_over_steps
 from nnunetv2_lwi.training.loading.augmentation import OwnDraws
 from nnunetv2_lwi.training.loading.label_free import no_labels, of_images_alone, without_labels
 from nnunetv2_lwi.training.monitoring.description import describe_step1
 from nnunetv2_lwi.training.monitoring.progress import PretextLogger
 from nnunetv2_lwi.training.monitoring.readouts import PROBES_IN_A_TRAINING, TrainingProbe
 from nnunetv2_lwi.training.monitoring.validation import PretextEvaluator, validate_cases, write_progress_picture
-from nnunetv2_lwi.training.randomness import make_generator
+from nnunetv2_lwi.training.randomness import make_generator, seed_for_going_on
 from nnunetv2_lwi.unlabelled.alone import is_alone, on_scans_alone
 
 PICTURES_IN_A_TRAINING = 20
@@ -100,7 +99,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         depth, height, width = self.configuration_manager.patch_size
         masking = self.lwi.masking if self.lwi.reconstructs else None
         self.transformation = Transformation((depth, height, width), pretext.slabs, masking)
-        self.generator = make_generator(self.device, self.seed)
+        self.generator = make_generator(self.seed)
         network = self.network.module if self.is_ddp else self.network
         encoder: nn.Module = pretext.network.encoder  # type: ignore[assignment]
         self.evaluate = PretextEvaluator(network, encoder, self.transformation, self.loss, self.device, self.autocast)
@@ -202,7 +201,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's means."""
-        for name, value in mean_over_steps(val_outputs).items():
+        for name, value in self.means_of(val_outputs, "validation").items():
             self.logger.log("val_losses" if name == "loss" else f"val_{name}", value, self.current_epoch)
 
     def on_epoch_end(self) -> None:
@@ -302,7 +301,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """Order heads, provenance, and what step 2 must know."""
         pretext = self.pretext_network
         return super().lwi_state() | {
-            "order_heads": {key: value.cpu() for key, value in pretext.order_heads.state_dict().items()},
+            "order_heads": pretext.order_heads.state_dict(),
             "untrained": pretext.untrained_keys(),
             "best_val_loss": self.best_val_loss,
             "provenance": make_provenance(
@@ -320,10 +319,16 @@ class nnUNetTrainerLWIInit(LWITrainer):
         return super().random_state() | {"transformation": self.generator.get_state()}
 
     def restore_random_state(self, state: dict[str, Any]) -> None:
-        """With the generator of the transformation."""
+        """With the generator of the transformation.
+
+        A state of another size is that of a GPU's generator, of an earlier version: it draws on from elsewhere.
+        """
         super().restore_random_state(state)
-        if self.local_rank == 0:
-            self.generator.set_state(state["transformation"])
+        drawn_from = state["transformation"]
+        if self.local_rank == 0 and drawn_from.shape == self.generator.get_state().shape:
+            self.generator.set_state(drawn_from)
+        elif self.seed is not None:
+            self.generator = make_generator(seed_for_going_on(self.seed, self.current_epoch))
 
     def misfits(self, checkpoint: dict[str, Any]) -> list[str]:
         """With the order heads, which depend on B and the levels that carry one."""

@@ -35,6 +35,7 @@ from nnunetv2_lwi.training.monitoring.outputs import (
     mean_dice,
     outputs_of,
 )
+from nnunetv2_lwi.training.overflow import with_finite_losses
 from nnunetv2_lwi.training.step2_needs import finished_step1, step1_command
 
 
@@ -93,6 +94,7 @@ class nnUNetTrainerLWISeg(LWITrainer):
             self._keep_loaded_weights()
         elif self.lwi.seg.start == "random":
             initialize(self.unwrapped_network, self.lwi.seg.initialization)
+            take_from_first_rank(self.unwrapped_network)
             self.start = {"kind": "random", "initialization": self.lwi.seg.initialization}
             self.print_to_log_file(f"Start: random, as the plan says (initialization: {self.lwi.seg.initialization}).")
         else:
@@ -220,6 +222,9 @@ class nnUNetTrainerLWISeg(LWITrainer):
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Any]]) -> None:
         """nnU-Net's; in the first epochs with the Dice of every output."""
         by_output = [figures.pop("hits_by_output") for figures in val_outputs if "hits_by_output" in figures]
+        if self.grad_scaler is not None:
+            val_outputs, overflowed = with_finite_losses(val_outputs)
+            self.tell_of_overflows(overflowed, "validation")
         super().on_validation_epoch_end(val_outputs)
         if by_output:
             for line in describe_outputs([mean_dice(counts) for counts in sum_over_ranks(np.sum(by_output, axis=0))]):

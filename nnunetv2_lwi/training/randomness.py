@@ -16,18 +16,24 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def make_generator(device: torch.device, seed: int | None) -> torch.Generator:
-    """A generator on the batch's device, seeded, or with the system's entropy where there is no seed.
+def make_generator(seed: int | None) -> torch.Generator:
+    """A generator, seeded, or with the system's entropy where there is no seed.
 
     A new generator begins with the same seed in every process, so that without this all ranks would draw the same
-    permutations and masks.
+    permutations and masks. It is on the CPU, whatever the batch is on: its state, and what it draws from it, are then the
+    same on every machine, and a training goes on on another kind of device.
     """
-    generator = torch.Generator(device=device)
+    generator = torch.Generator()
     if seed is None:
         generator.seed()
     else:
         generator.manual_seed(seed)
     return generator
+
+
+def seed_for_going_on(seed: int, epoch: int) -> int:
+    """The seed of a rank whose random states no checkpoint holds, where it goes on: another one for each seed and epoch."""
+    return int(np.random.SeedSequence((seed, epoch)).generate_state(1)[0])
 
 
 def get_random_state() -> dict[str, Any]:

@@ -20,7 +20,6 @@ from nnunetv2_lwi.handover.checkpoint import (
     FORMAT,
     LWI_KEY,
     lacking_keys,
-    on_cpu,
     read_checkpoint,
     require_format,
     write_checkpoint,
@@ -33,7 +32,7 @@ from nnunetv2_lwi.nnunet.private import without_compilation
 from nnunetv2_lwi.one_writer import LOCK, OneWriter
 from nnunetv2_lwi.planning.recipes import way_back
 from nnunetv2_lwi.training.optimization import optimizer_of
-from nnunetv2_lwi.training.randomness import get_random_state, seed_all, set_random_state
+from nnunetv2_lwi.training.randomness import get_random_state, seed_all, seed_for_going_on, set_random_state
 
 KEYS_OF_A_CHECKPOINT = {
     "network_weights", "optimizer_state", "grad_scaler_state", "logging", "_best_ema", "current_epoch",
@@ -147,7 +146,7 @@ class ResumableTrainer(nnUNetTrainer):
             finished: whether the training is, so that this is ``checkpoint_final``.
         """
         return {
-            "network_weights": on_cpu(self.unwrapped_network.state_dict()),
+            "network_weights": dict(self.unwrapped_network.state_dict()),
             "optimizer_state": self.optimizer.state_dict(),
             "grad_scaler_state": None if self.grad_scaler is None else self.grad_scaler.state_dict(),
             "logging": self.logger.get_checkpoint(),
@@ -172,7 +171,7 @@ class ResumableTrainer(nnUNetTrainer):
         if self.local_rank == 0:
             set_random_state(state)
         elif self.seed is not None:
-            seed_all(self.seed + self.current_epoch)
+            seed_all(seed_for_going_on(self.seed, self.current_epoch))
 
     def load_checkpoint(self, filename_or_checkpoint: str | os.PathLike[str] | dict[str, Any]) -> None:
         """Resume: network, optimiser, scaler, logger, epoch, best score and random states.

@@ -13,9 +13,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover.checkpoint import lacking_keys, plain, read_checkpoint, write_checkpoint
+from nnunetv2_lwi.handover import checkpoint
+from nnunetv2_lwi.handover.checkpoint import lacking_keys, on_cpu, plain, read_checkpoint, write_checkpoint
+from tests.networks_for_tests import build_unet
+from tests.pretended_cuda import pretend
 
 WEIGHTS = {"network_weights": {"a": torch.ones(2)}}
 _buffer = io.BytesIO()
@@ -31,6 +36,52 @@ def test_what_is_written_is_read_back(tmp_path):
     assert content["logging"] == {"loss": [0.5], "cases": ("a", None)}
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pth"]
     assert path.stat().st_mode & 0o777 == 0o666 & ~current_umask()
+
+
+def memories(state):
+    """The distinct storages of a state dict's tensors, and their bytes in all."""
+    storages = {StorageWeakRef(tensor.untyped_storage()): tensor.untyped_storage().nbytes() for tensor in state.values()}
+    return len(storages), sum(storages.values())
+
+
+def test_from_a_gpu_each_memory_is_moved_once():
+    """nnU-Net's U-Net holds its encoder twice, and every layer by two names."""
+    network = build_unet([[1, 1, 1], [2, 2, 2]])
+    expected = memories(network.state_dict())
+    assert expected[0] < len(network.state_dict()) / 2
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        on_gpu = pretend(network).state_dict()
+        moved = on_cpu({"network_weights": on_gpu})["network_weights"]
+    assert {tensor.device.type for tensor in on_gpu.values()} == {"cuda"}
+    assert {tensor.device.type for tensor in moved.values()} == {"cpu"}
+    assert memories(moved) == expected
+    assert {key: tensor.shape for key, tensor in moved.items()} == {key: tensor.shape for key, tensor in on_gpu.items()}
+
+
+def test_what_is_seen_in_part_or_turned_stays_so(monkeypatch):
+    """On the CPU, taken for another device."""
+    whole = torch.arange(12.0).reshape(3, 4)
+    content = {"whole": whole, "turned": whole.T, "part": whole[1:, 2:], "half": whole.view(torch.int16)[0]}
+    monkeypatch.setattr(checkpoint, "HOST", "another")
+    copies = []
+    cpu = torch.Tensor.cpu
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: copies.append(tensor) or cpu(tensor).clone())
+    moved = on_cpu(content)
+    assert all(torch.equal(moved[key], content[key]) for key in content)
+    assert len(copies) == 2 and moved["turned"].untyped_storage().data_ptr() == moved["whole"].untyped_storage().data_ptr()
+
+
+def test_optimiser_states_go_to_the_cpu_with_the_rest(tmp_path, monkeypatch):
+    """All that is written is looked through, however deep it lies."""
+    seen = []
+    move = checkpoint._tensor_on_cpu
+    monkeypatch.setattr(checkpoint, "_tensor_on_cpu", lambda tensor, moved: seen.append(tensor) or move(tensor, moved))
+    layer = torch.nn.Linear(2, 2)
+    optimizer = torch.optim.AdamW(layer.parameters())
+    layer(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    write_checkpoint({**WEIGHTS, "optimizer_state": optimizer.state_dict()}, tmp_path / "checkpoint.pth")
+    assert len(seen) == 1 + 2 * 3  # two moments and a count for each of two parameters
 
 
 def current_umask() -> int:

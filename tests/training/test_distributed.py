@@ -5,7 +5,10 @@ from __future__ import annotations
 import faulthandler
 import os
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -19,10 +22,12 @@ from nnunetv2_lwi.method.pretext_network import PretextNetwork
 from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.distributed import mean_over_steps
+from nnunetv2_lwi.training.monitoring import validation
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.training.randomness import make_generator
+from nnunetv2_lwi.training.randomness import get_random_state, make_generator
 from tests.any_geometry.two_steps import record_batches
+from tests.networks.conftest import SMALL
 from tests.networks_for_tests import build_unet
 from tests.tiny_dataset import TinyDataset
 
@@ -41,6 +46,9 @@ def run_rank(rank: int, folder: str, dataset: TinyDataset) -> None:
     for seed in SEEDS:
         torch.save(train_with_trainer(dataset, seed), f"{folder}/trainer_{seed}_{rank}.pth")
         torch.save(keep_loaded_weights(dataset, seed), f"{folder}/loaded_{seed}_{rank}.pth")
+        torch.save(start_random(dataset, seed), f"{folder}/random_{seed}_{rank}.pth")
+    torch.save(go_on(dataset, Path(folder)), f"{folder}/resumed_{rank}.pth")
+    torch.save(validate(rank), f"{folder}/validated_{rank}.pth")
     dist.barrier()
     dist.destroy_process_group()
 
@@ -63,6 +71,52 @@ def keep_loaded_weights(dataset: TinyDataset, seed: int | None) -> dict[str, Any
     return state
 
 
+def start_random(dataset: TinyDataset, seed: int | None) -> dict[str, Any]:
+    """What step 2 starts from where the plan names a scheme to draw its weights by."""
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seed=seed, seg={"start": "random", "initialization": "kaiming_normal"})
+    trainer.device, trainer.grad_scaler = torch.device("cpu"), None
+    trainer.initialize()
+    trainer._start()
+    state: dict[str, Any] = trainer.unwrapped_network.state_dict()
+    return state
+
+
+def go_on(dataset: TinyDataset, folder: Path) -> dict[str, Any]:
+    """The first permutations that a rank draws: at the start, and where it goes on after some epochs."""
+
+    def first_draws(epoch: int) -> torch.Tensor:
+        trainer = dataset.trainer(nnUNetTrainerLWIInit, fold="all", seed=3)
+        trainer.device, trainer.grad_scaler = torch.device("cpu"), None
+        trainer.initialize()
+        if epoch:
+            trainer.current_epoch = epoch
+            trainer.restore_random_state({**get_random_state(), "transformation": torch.Generator().get_state()})
+        return torch.rand(8, generator=trainer.generator)
+
+    return {str(epoch): first_draws(epoch) for epoch in (0, 1, 2)}
+
+
+def validate(rank: int) -> dict[str, int]:
+    """How many barriers each rank meets on the way through cases that do not share out evenly; one would wait for ever."""
+    barriers = []
+    evaluate = SimpleNamespace(
+        on_case=lambda image, size: {"loss": 1.0},
+        features_of_case=lambda image, size: [],
+        loss=SimpleNamespace(order_weight=0),
+        transformation=SimpleNamespace(slabs=1),
+    )
+    barrier, wait = validation.dist.barrier, validation.load_image
+    validation.dist.barrier = lambda: (barriers.append(1), barrier())
+    validation.load_image, validation.CASES_WITH_PICTURE = (lambda dataset, case: None), 0
+    cases = [f"case_{number:03}" for number in range(101)]
+    with TemporaryDirectory() as folder:
+        summary = validation.validate_cases(
+            evaluate, lambda case: None, cases, Path(folder), spacing=(1, 1, 1), batch_size=2, chance=1.0
+        )
+    validation.dist.barrier, validation.load_image = barrier, wait
+    return {"barriers": len(barriers), "cases": len(summary["metric_per_case"])}
+
+
 def train_pretext(rank: int, block: dict[str, Any]) -> dict[str, Any]:
     settings = LWISettings.from_configuration({"lwi": block})
     torch.manual_seed(rank)
@@ -70,7 +124,7 @@ def train_pretext(rank: int, block: dict[str, Any]) -> dict[str, Any]:
     network = DistributedDataParallel(pretext)
     transformation = Transformation(PATCH, pretext.slabs, settings.masking if settings.reconstructs else None)
     loss = PretextLoss.of(settings, [level.index for level in pretext.order_heads.levels])
-    generator = make_generator(torch.device("cpu"), 10 + rank)
+    generator = make_generator(10 + rank)
     outputs, orders = [], []
     for _ in range(3):
         batch = transformation(torch.randn(4, 1, *PATCH), generator)
@@ -131,4 +185,29 @@ def test_two_ranks(make_dataset: Callable[..., TinyDataset], tmp_path: Path):
         assert all(torch.equal(loaded[0][key], loaded[1][key]) for key in loaded[0])
         assert (loaded[0]["encoder.stages.0.0.convs.0.conv.weight"] == 7).all()
         assert not (loaded[0]["decoder.stages.0.convs.0.conv.weight"] == 7).any()
+        drawn = read(f"random_{seed}")
+        assert all(torch.equal(drawn[0][key], drawn[1][key]) for key in drawn[0])
         assert all(torch.equal(first["weights"][key], second["weights"][key]) for key in first["weights"])
+    first_resumed, second_resumed = read("resumed")
+    draws = [first_resumed["0"], *second_resumed.values()]
+    assert not any(torch.equal(one, other) for number, one in enumerate(draws) for other in draws[:number])
+    assert read("validated") == [{"barriers": 2, "cases": 101}] * 2
+
+
+def test_a_network_whose_batch_norms_span_the_ranks_is_the_same_network():
+    """nnU-Net converts them where it trains on several GPUs; here, in one process, they have nothing to exchange."""
+    network = SMALL["unetr_pp"]
+    pretext = PretextNetwork.around(network.build(2, 2), LWISettings(), 2, network.patch_size)
+    keys, images = list(pretext.state_dict()), torch.randn(2, 2, *network.patch_size)
+    torch.manual_seed(0)
+    expected = deepcopy(pretext)(images).reconstruction
+    converted = torch.nn.SyncBatchNorm.convert_sync_batchnorm(pretext)
+    kinds = [type(module) for module in converted.modules()]
+    assert torch.nn.SyncBatchNorm in kinds and torch.nn.BatchNorm3d not in kinds
+    assert converted is pretext and list(converted.state_dict()) == keys
+    torch.manual_seed(0)
+    reconstruction = converted(images).reconstruction
+    assert expected is not None and torch.allclose(reconstruction, expected, atol=1e-5)
+    reconstruction.sum().backward()
+    norm = next(module for module in converted.modules() if isinstance(module, torch.nn.SyncBatchNorm))
+    assert norm.weight.grad is not None and norm.weight.grad.abs().sum() > 0

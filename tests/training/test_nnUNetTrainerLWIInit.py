@@ -136,6 +136,19 @@ def test_a_resumed_training_is_the_uninterrupted_one(make_dataset, monkeypatch, 
     assert resumed.best_val_loss == whole.best_val_loss
 
 
+def test_a_generator_of_a_gpu_of_an_earlier_version_is_not_gone_on_with(dataset):
+    """Its state is 16 bytes long."""
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    trainer.initialize()
+    trainer.current_epoch = 1
+    state = trainer.random_state()
+    before = trainer.generator.get_state()
+    trainer.restore_random_state({**state, "transformation": torch.zeros(16, dtype=torch.uint8)})
+    assert not torch.equal(trainer.generator.get_state(), before)
+    trainer.restore_random_state(state)
+    assert torch.equal(trainer.generator.get_state(), before)
+
+
 def stop_before_epoch(trainer, epoch: int):
     on_epoch_start = trainer.on_epoch_start
 

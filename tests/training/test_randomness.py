@@ -10,8 +10,6 @@ import torch
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint, write_checkpoint
 from nnunetv2_lwi.training.randomness import get_random_state, make_generator, seed_all, set_random_state
 
-CPU = torch.device("cpu")
-
 
 def draw() -> list[float]:
     return [random.random(), float(np.random.rand()), float(np.random.randn()), torch.rand(1).item(), random.gauss(0, 1)]
@@ -29,7 +27,7 @@ def test_states_survive_a_checkpoint(tmp_path):
 
 def test_a_seed_repeats_and_none_does_not():
     def first(seed):
-        return torch.rand(4, generator=make_generator(CPU, seed)).tolist()
+        return torch.rand(4, generator=make_generator(seed)).tolist()
 
     assert first(1) == first(1) != first(2)
     assert first(None) != first(None)

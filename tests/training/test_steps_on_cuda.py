@@ -15,21 +15,14 @@ from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+from nnunetv2_lwi.training.randomness import make_generator
 from tests.networks.conftest import SMALL
 from tests.pretended_cuda import CUDA, PretendedCuda, pretend
 
 
-class Generator:
-    """Says that it is on the GPU, where none can be made."""
-
-    device = CUDA
-
-
 @pytest.fixture(autouse=True)
 def without_a_gpu(monkeypatch):
-    """Draws there take no generator, and mixed precision does not look for a GPU."""
-    rand = torch.rand
-    monkeypatch.setattr(torch, "rand", lambda *args, generator=None, **kwargs: rand(*args, **kwargs))
+    """Mixed precision does not look for a GPU."""
     monkeypatch.setattr(torch.cuda.amp.common, "amp_definitely_not_available", lambda: False)
 
 
@@ -44,7 +37,6 @@ def test_the_trainers_steps(dataset, monkeypatch, cls, device_augmentation):
     monkeypatch.setattr(trainer, "optimize", losses.append)
     with PretendedCuda():
         trainer.device = CUDA
-        trainer.generator = Generator()
         pretend(trainer.network)
         monkeypatch.setattr(trainer, "autocast", lambda: torch.autocast("cuda"))
         if device_augmentation:
@@ -61,7 +53,7 @@ def test_the_networks_in_step_1_and_in_step_2(name):
     transformation = Transformation(tuple(network.patch_size), pretext.slabs, LWISettings().masking)
     np.random.seed(0)
     with PretendedCuda(), torch.autocast("cuda"):
-        batch = transformation(torch.empty(2, 2, *network.patch_size, device=CUDA), Generator())
+        batch = transformation(torch.empty(2, 2, *network.patch_size, device=CUDA), make_generator(0))
         assert loss(pretend(pretext)(batch.masked), batch)["loss"].device == CUDA
         logits = pretend(network.build(2, 3))(torch.empty(2, 2, *network.patch_size, device=CUDA))
         assert {output.device for output in (logits if isinstance(logits, (list, tuple)) else [logits])} == {CUDA}

@@ -26,6 +26,8 @@ from nnunetv2_lwi.training.monitoring.pictures import PretextExample, draw_prete
 from nnunetv2_lwi.training.randomness import make_generator
 
 CASES_WITH_PICTURE = 4
+CASES_BETWEEN_BARRIERS = 20
+"""As in nnU-Net: ranks that wait for others at the very end only, wait for longer than NCCL allows."""
 SEED = 0
 """Every case is shuffled and masked in the same way at every validation, so that figures and pictures compare."""
 
@@ -50,7 +52,7 @@ class PretextEvaluator:
 
     def on_case(self, image: Tensor, batch_size: int) -> dict[str, float]:
         """Average the loss and its parts over patches that cover an image (C, D, H, W)."""
-        generator = make_generator(self.device, SEED)
+        generator = make_generator(SEED)
         sums: dict[str, float] = {}
         patches = tile(image, self.transformation.patch_size)
         for chunk in batches(patches, batch_size):
@@ -75,7 +77,7 @@ class PretextEvaluator:
         """The patch in the middle of an image (C, D, H, W), for a picture of its first channel."""
         patches = tile(image, self.transformation.patch_size)
         original = patches[len(patches) // 2][None].to(self.device)
-        batch = self.transformation(original, make_generator(self.device, SEED))
+        batch = self.transformation(original, make_generator(SEED))
         output, _ = self(batch)
         depth, height, width = (float(edge) for edge in spacing)
         has_order = bool(output.order_logits)
@@ -110,7 +112,10 @@ def validate_cases(
     folder.mkdir(parents=True, exist_ok=True)
     mine: dict[str, dict[str, float]] = {}
     features: list[FeatureMoments] = []
-    for number in range(rank, len(cases), world_size):
+    shared_turns = len(cases) // world_size
+    for turn, number in enumerate(range(rank, len(cases), world_size)):
+        if ranked and 0 < turn < shared_turns and turn % CASES_BETWEEN_BARRIERS == 0:
+            dist.barrier()
         case = cases[number]
         image = load_image(open_case(case), case)
         mine[case] = evaluate.on_case(image, batch_size)
