@@ -1,4 +1,4 @@
-"""nnU-Net's training transforms on a batch: in a worker of its loader, and in their device forms on the device."""
+"""nnU-Net's training transforms on a batch: in a worker of its loader, and as they are shared out with the device."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from benchmarks.loading import CALLS, one_thread, training_loader
 from benchmarks.measure import Comparison, Findings, compare
 from benchmarks.plans import Plan, own_plan
 from benchmarks.trainers import make_trainer
-from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
+from nnunetv2_lwi.training.loading.augmentation import decided
+from nnunetv2_lwi.training.loading.cut import SampleBySample
 from nnunetv2_lwi.training.loading.device_loader import augment
-from nnunetv2_lwi.training.loading.device_transforms import on_device
+from nnunetv2_lwi.training.loading.device_transforms import split
 
 
 def compare_augmentation(device: torch.device) -> Findings:
@@ -24,18 +25,19 @@ def compare_augmentation(device: torch.device) -> Findings:
 
 
 def compare_augmentation_on(plan: Plan, device: torch.device) -> Comparison:
-    """Time of a batch, patches cut before; its copy to the device is part of what the device does."""
+    """Time of a batch that was read before; its copy to the device is part of what the device does."""
     trainer = make_trainer(nnUNetTrainer, plan, torch.device("cpu"))
-    trainer.get_training_transforms = without_benchmarks(trainer.get_training_transforms)
     loader = training_loader(trainer)
-    in_worker, loader.transforms = loader.transforms, None
+    whole, loader.transforms = decided(loader.transforms), None
     patches = next(loader)
-    forms = on_device(in_worker, [-1, *trainer.label_manager.all_labels])
-    cpu = torch.device("cpu")
+    shared = split(whole)
 
     def fresh() -> dict[str, Any]:
         return patches | {name: patches[name].clone() for name in ("data", "target")}
 
-    candidate = (f"device forms on {device.type}", lambda: augment(fresh(), forms, device))
-    baseline = ("in a worker", lambda: augment(fresh(), in_worker, cpu))
+    def shared_out() -> object:
+        return augment(SampleBySample(shared.in_worker)(**fresh())["samples"], shared.on_device, device)
+
+    candidate = (f"cut in a worker, the rest on {device.type}", shared_out)
+    baseline = ("in a worker", lambda: SampleBySample(whole)(**fresh()))
     return compare(f"augmentation of a batch, {plan}", candidate, baseline, device, calls=CALLS)

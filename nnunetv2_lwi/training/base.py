@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from math import isfinite
 from time import monotonic
 from typing import Any, ClassVar
 
 import torch
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from nnunetv2.utilities.helpers import dummy_context
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, autocast, nn
@@ -80,9 +80,6 @@ class LWITrainer(LoadingTrainer):
         self.seed = None if self.lwi.seed is None else self.lwi.seed + self.local_rank
         if self.seed is not None:
             self.get_training_transforms = without_benchmarks(self.get_training_transforms)  # type: ignore[has-type]
-        if self.augments_on_device:
-            self.get_training_transforms = self._kept_for_device(self.get_training_transforms)
-        self.device_transforms: ComposeTransforms | None = None
         self.start = {}
         self._split_was_told = self.fold == "all"
         self._built_versions: dict[str, int] = {}
@@ -226,17 +223,55 @@ class LWITrainer(LoadingTrainer):
         """Mixed precision where nnU-Net uses it: on CUDA."""
         return autocast(self.device.type, enabled=True) if self.device.type == "cuda" else dummy_context()
 
+    @abstractmethod
+    def losses_of(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The ``loss`` of a training batch and, if there are any, its parts; with their graph."""
+
+    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """One step; returns the loss and its parts, still on the device.
+
+        Raises:
+            UserError: a case has NaN or infinite voxels.
+        """
+        self.voxel_checks.require()
+        self.optimizer.zero_grad(set_to_none=True)
+        losses = self.losses_of(batch)
+        self.optimize(losses["loss"])
+        return {name: value.detach() for name, value in losses.items()}
+
+    def try_step(self, batch: dict[str, Any]) -> None:
+        """Forward and backward pass; gradients are dropped."""
+        losses = self.losses_of(batch)
+        (losses["loss"] if self.grad_scaler is None else self.grad_scaler.scale(losses["loss"])).backward()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    @contextmanager
+    def left_as_it_is(self) -> Iterator[None]:
+        """Buffers, gradients and random states are as before when it ends; ranks do not exchange gradients meanwhile."""
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
+        random_state = self.random_state()
+        try:
+            with self.network.no_sync() if self.is_ddp else nullcontext():
+                yield
+        finally:
+            self.optimizer.zero_grad(set_to_none=True)
+            for buffer, before in zip(self.network.buffers(), buffers, strict=True):
+                buffer.copy_(before)
+            self.set_random_state(random_state)
+
     def optimize(self, loss: Tensor) -> None:
-        """One step down the gradient, scaled and clipped."""
+        """One step down the gradient, scaled and clipped; beside the backward pass the next batch is made."""
         parameters = self.network.parameters()
         clip = self.training_settings.gradient_clip
         if self.grad_scaler is None:
             loss.backward()
+            self.prepare_next_batch()
             if clip is not None:
                 nn.utils.clip_grad_norm_(parameters, clip)
             self.optimizer.step()
             return
         self.grad_scaler.scale(loss).backward()
+        self.prepare_next_batch()
         self.grad_scaler.unscale_(self.optimizer)
         if clip is not None:
             nn.utils.clip_grad_norm_(parameters, clip)

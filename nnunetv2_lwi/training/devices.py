@@ -50,10 +50,14 @@ def require_gpus(device: str, number: int) -> None:
         raise UserError(f"-num_gpus {number}: torch can use {there} CUDA devices of this machine. Give no more than that.")
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def stay_on_own_cores() -> None:
     """Take no more threads than this process has cores.
 
     nnU-Net takes as many as the machine has; where a scheduler or ``taskset`` allows fewer, they get in each other's way.
     """
-    if hasattr(os, "sched_getaffinity"):
-        torch.set_num_threads(min(torch.get_num_threads(), len(os.sched_getaffinity(0))))
+    torch.set_num_threads(min(torch.get_num_threads(), cores()))

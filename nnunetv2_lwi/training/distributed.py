@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,22 @@ from torch import distributed as dist
 def is_first_rank() -> bool:
     """Also where nothing is distributed."""
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+
+
+def processes_here() -> int:
+    """Of the training, how many share this machine; 1 where nothing is distributed."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return 1
+    return int(os.environ.get("LOCAL_WORLD_SIZE", dist.get_world_size()))
+
+
+def all_agree(fine: bool) -> bool:
+    """Whether every rank says so."""
+    if not (dist.is_available() and dist.is_initialized()):
+        return fine
+    said: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(said, fine)
+    return all(said)
 
 
 def mean_over_steps(outputs: Sequence[dict[str, Tensor]]) -> dict[str, float]:

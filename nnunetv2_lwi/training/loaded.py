@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from abc import abstractmethod
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_lwi.errors import shortened
 from nnunetv2_lwi.handover.record import UNLABELLED, Record, record_of
 from nnunetv2_lwi.nnunet.split_file import SPLIT_FILE, Cases, read_splits, require_cases, unused_cases
 from nnunetv2_lwi.planning.settings import LWISettings
+from nnunetv2_lwi.training.devices import cores
+from nnunetv2_lwi.training.distributed import all_agree, processes_here
+from nnunetv2_lwi.training.loading.augmentation_trial import Disagreement, try_out
 from nnunetv2_lwi.training.loading.checked_voxels import CheckedDataset, VoxelChecks
-from nnunetv2_lwi.training.loading.device_loader import DeviceLoader, host_loader
-from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, on_device
+from nnunetv2_lwi.training.loading.device_loader import DeviceLoader, host_loader, loader_within, moved_to_device
+from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, Split, split
 from nnunetv2_lwi.training.loading.joined import JoinedDataset, UnlabelledDataset, describe_images
 from nnunetv2_lwi.training.loading.workers import end_workers
 from nnunetv2_lwi.training.resumable import ResumableTrainer
@@ -30,8 +34,8 @@ class LoadingTrainer(ResumableTrainer):
     reads_labels: ClassVar[bool]
     configuration_manager: ConfigurationManager
     lwi: LWISettings
-    device_transforms: ComposeTransforms | None
     voxel_checks: VoxelChecks
+    dataloader_train: Any
     train_cases: list[str]
     val_cases: list[str]
     _split_was_told: bool
@@ -42,25 +46,48 @@ class LoadingTrainer(ResumableTrainer):
         return True
 
     @property
-    def augments_on_device(self) -> bool:
-        """Whether the training transforms run on the device and not in the loader's workers."""
+    def may_augment_on_device(self) -> bool:
+        """Whether the training transforms may run on the device and not in the loader's workers."""
         return self.device.type == "cuda" and self.lwi.augmentation_device == "auto"
 
-    def _kept_for_device(self, make_transforms: Callable[..., ComposeTransforms]) -> Callable[..., ComposeTransforms | None]:
-        """The same, but the loader gets no transforms: they are kept, in forms for the device."""
+    def _augment_where_it_is_faster(self) -> None:
+        """Move the augmentation to the device if a trial on this machine says so; whatever goes wrong with it, do not.
 
-        def make(*args: Any, **kwargs: Any) -> ComposeTransforms | None:
-            transforms = make_transforms(*args, **kwargs)
-            ignored = [self.label_manager.ignore_label] if self.label_manager.has_ignore_label else []
+        The trial changes nothing that a training goes on from: neither weights nor random states.
+        """
+        loader = loader_within(self.dataloader_train)
+        faster, told = False, ""
+        with self.left_as_it_is():
             try:
-                self.device_transforms = on_device(transforms, [-1, *self.label_manager.all_labels, *ignored])
-            except NoDeviceForm as reason:
-                self.print_to_log_file(f"Augmentation runs in the loader's workers: {reason}.")
-                return transforms
-            self.print_to_log_file(f"Augmentation runs on {self.device}; the loader's workers read, crop and pad.")
-            return None
+                shared = split(loader.transforms)
+                trial = try_out(loader, shared, self.device, self.try_step, self._workers_side_by_side())
+                faster, told = trial.is_faster, str(trial)
+            except (NoDeviceForm, Disagreement) as reason:
+                told = str(reason)
+            except Exception as error:
+                told = f"the trial ended with {type(error).__name__}: {' '.join(str(error).split())}"
+        if all_agree(faster):
+            self.augment_on_device(shared)
+            self.print_to_log_file(f"Augmentation runs on {self.device}; the loader's workers read and cut: {told}.")
+        else:
+            self.print_to_log_file(f"Augmentation runs in the loader's workers, as nnU-Net's: {told}.")
 
-        return make
+    def augment_on_device(self, shared: Split) -> None:
+        """From the next training batch on."""
+        self.dataloader_train = moved_to_device(self.dataloader_train, shared, self.device)
+
+    def _workers_side_by_side(self) -> int:
+        """Of this process's loader, as many as the cores that it has for them."""
+        workers: int = get_allowed_n_proc_DA()
+        return min(workers, max(1, cores() // processes_here()))
+
+    @abstractmethod
+    def left_as_it_is(self) -> AbstractContextManager[None]:
+        """While something is tried: weights' buffers, gradients and random states are as before when it ends."""
+
+    @abstractmethod
+    def try_step(self, batch: dict[str, Any]) -> None:
+        """Forward and backward pass, without a step of the optimiser."""
 
     def do_split(self) -> tuple[list[str], list[str]]:
         """nnU-Net's split, remembered for the checkpoint.
@@ -140,9 +167,15 @@ class LoadingTrainer(ResumableTrainer):
         """nnU-Net's, which draw their first batches here."""
         self.dataloader_train, self.dataloader_val = super().get_dataloaders()
         self.voxel_checks.require()
-        if self.device_transforms is not None:
-            self.dataloader_train = DeviceLoader(self.dataloader_train, self.device_transforms, self.device)
+        if self.may_augment_on_device:
+            self._augment_where_it_is_faster()
+            self.voxel_checks.require()
         return self.dataloader_train, self.dataloader_val
+
+    def prepare_next_batch(self) -> None:
+        """Where the device augments: beside what it is doing now."""
+        if isinstance(self.dataloader_train, DeviceLoader):
+            self.dataloader_train.prepare()
 
     def on_train_end(self) -> None:
         """nnU-Net's, which ends the workers of loaders that it knows."""

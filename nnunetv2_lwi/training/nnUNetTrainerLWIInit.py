@@ -67,8 +67,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     @property
     def needs_segmentations(self) -> bool:
-        """Where an image was normalised within a mask, which they hold, or the transforms for the device expect them."""
-        return self.augments_on_device or any(self.configuration_manager.use_mask_for_norm)
+        """Where an image was normalised within a mask, which they hold."""
+        return any(self.configuration_manager.use_mask_for_norm)
 
     @staticmethod
     def build_network_architecture(
@@ -177,26 +177,24 @@ class nnUNetTrainerLWIInit(LWITrainer):
         return without_labels(nnUNetTrainer.get_validation_transforms(*args, **kwargs))
 
     def transform(self, batch: dict[str, Any]) -> TransformedBatch:
-        """Move a loader's batch to the device, shuffle it and mask it; the batch is used up.
+        """Move a loader's batch to the device, shuffle it and mask it; the batch is used up."""
+        volume = batch["data"].to(self.device, non_blocking=True)
+        return self.transformation(volume, self.generator, overwrite=True)
+
+    def losses_of(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Of a loader's batch, which is used up."""
+        transformed = self.transform(batch)
+        with self.autocast():
+            losses: dict[str, Tensor] = self.loss(self.network(transformed.masked), transformed)
+        return losses
+
+    def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """The loss and its parts on a validation batch.
 
         Raises:
             UserError: a case has NaN or infinite voxels.
         """
         self.voxel_checks.require()
-        volume = batch["data"].to(self.device, non_blocking=True)
-        return self.transformation(volume, self.generator, overwrite=True)
-
-    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One step; returns the loss and its parts, still on the device."""
-        transformed = self.transform(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        with self.autocast():
-            losses = self.loss(self.network(transformed.masked), transformed)
-        self.optimize(losses["loss"])
-        return {name: value.detach() for name, value in losses.items()}
-
-    def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The loss and its parts on a validation batch."""
         return self.evaluate(self.transform(batch))[1]
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Tensor]]) -> None:
@@ -318,16 +316,17 @@ class nnUNetTrainerLWIInit(LWITrainer):
         """With the generator of the transformation."""
         return super().random_state() | {"transformation": self.generator.get_state()}
 
-    def restore_random_state(self, state: dict[str, Any]) -> None:
-        """With the generator of the transformation.
+    def set_random_state(self, state: dict[str, Any]) -> None:
+        """With the generator of the transformation."""
+        super().set_random_state(state)
+        if state["transformation"].shape == self.generator.get_state().shape:
+            self.generator.set_state(state["transformation"])
 
-        A state of another size is that of a GPU's generator, of an earlier version: it draws on from elsewhere.
-        """
+    def restore_random_state(self, state: dict[str, Any]) -> None:
+        """With the generator of the transformation, whose state was another's in an earlier version: a GPU's."""
         super().restore_random_state(state)
-        drawn_from = state["transformation"]
-        if self.local_rank == 0 and drawn_from.shape == self.generator.get_state().shape:
-            self.generator.set_state(drawn_from)
-        elif self.seed is not None:
+        is_own = self.local_rank == 0 and state["transformation"].shape == self.generator.get_state().shape
+        if not is_own and self.seed is not None:
             self.generator = make_generator(seed_for_going_on(self.seed, self.current_epoch))
 
     def misfits(self, checkpoint: dict[str, Any]) -> list[str]:

@@ -185,24 +185,16 @@ class nnUNetTrainerLWISeg(LWITrainer):
                 loss.weight_factors = (1.0,)
         return loss
 
-    def train_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """One step; returns the loss, still on the device.
-
-        Raises:
-            UserError: a case has NaN or infinite voxels.
-        """
-        self.voxel_checks.require()
+    def losses_of(self, batch: dict[str, Any]) -> dict[str, Tensor]:
+        """Of a loader's batch: nnU-Net's loss alone."""
         data = batch["data"].to(self.device, non_blocking=True)
         targets = batch["target"]
         if isinstance(targets, list):
             targets = [target.to(self.device, non_blocking=True) for target in targets]
         else:
             targets = targets.to(self.device, non_blocking=True)
-        self.optimizer.zero_grad(set_to_none=True)
         with self.autocast():
-            loss = self.loss(self.network(data), targets)
-        self.optimize(loss)
-        return {"loss": loss.detach()}
+            return {"loss": self.loss(self.network(data), targets)}
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Any]:
         """nnU-Net's, on finite voxels; in the first epochs every output is counted."""

@@ -166,10 +166,14 @@ class ResumableTrainer(nnUNetTrainer):
         """Every generator that the training draws from."""
         return get_random_state()
 
+    def set_random_state(self, state: dict[str, Any]) -> None:
+        """Undo what was drawn since :meth:`random_state`."""
+        set_random_state(state)
+
     def restore_random_state(self, state: dict[str, Any]) -> None:
         """Go on drawing where the checkpoint was written; ranks but the first, whose states were not saved, reseed."""
         if self.local_rank == 0:
-            set_random_state(state)
+            self.set_random_state(state)
         elif self.seed is not None:
             seed_all(seed_for_going_on(self.seed, self.current_epoch))
 

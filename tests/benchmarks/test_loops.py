@@ -9,6 +9,7 @@ from benchmarks import loops
 from benchmarks.loops import Loop, batches_in_store, compare_loops_on, run_loop
 from benchmarks.plans import own_plan
 from benchmarks.trainers import make_trainer
+from nnunetv2_lwi.training.loading.augmentation_trial import Trial
 from nnunetv2_lwi.training.loading.device_loader import DeviceLoader
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.benchmarks.conftest import CPU
@@ -44,7 +45,8 @@ def test_what_is_in_store_depends_on_the_workers():
 
 
 def test_no_workers_are_left_where_the_device_augments(phantom, monkeypatch):
-    monkeypatch.setattr(nnUNetTrainerLWISeg, "augments_on_device", True)
+    monkeypatch.setattr(nnUNetTrainerLWISeg, "may_augment_on_device", True)
+    monkeypatch.setattr(Trial, "is_faster", True)
     trainer = make_trainer(nnUNetTrainerLWISeg, own_plan(phantom), CPU)
     assert run_loop(trainer, workers=1, duration=0.1).rate > 0
     assert isinstance(trainer.dataloader_train, DeviceLoader) and not trainer.dataloader_train.loader.initialized

@@ -13,6 +13,7 @@ from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextNetwork
 from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import LWISettings
+from nnunetv2_lwi.training.loading.augmentation_trial import Trial
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from nnunetv2_lwi.training.randomness import make_generator
@@ -29,7 +30,8 @@ def without_a_gpu(monkeypatch):
 @pytest.mark.parametrize("device_augmentation", [False, True])
 @pytest.mark.parametrize("cls", [nnUNetTrainerLWIInit, nnUNetTrainerLWISeg])
 def test_the_trainers_steps(dataset, monkeypatch, cls, device_augmentation):
-    monkeypatch.setattr(cls, "augments_on_device", device_augmentation)
+    monkeypatch.setattr(cls, "may_augment_on_device", device_augmentation)
+    monkeypatch.setattr(Trial, "is_faster", True)
     trainer = dataset.trainer(cls, seg={"start": "random"})
     trainer.initialize()
     loader, _ = trainer.get_dataloaders()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,16 @@ def without_benchmarks(make_transforms: Callable[..., ComposeTransforms]) -> Cal
     """The same, but the blur does not choose between two ways by the clock: they differ in the last bits."""
 
     def make(*args: Any, **kwargs: Any) -> ComposeTransforms:
-        transforms = make_transforms(*args, **kwargs)
-        for transform in transforms.transforms:
-            inner = transform.transform if isinstance(transform, RandomTransform) else transform
-            if isinstance(inner, GaussianBlurTransform):
-                inner.benchmark = False
-        return transforms
+        return decided(make_transforms(*args, **kwargs))
 
     return make
+
+
+def decided(transforms: ComposeTransforms) -> ComposeTransforms:
+    """A copy whose blur takes the first of its two ways, and does not time both again and again until it knows."""
+    transforms = deepcopy(transforms)
+    for transform in transforms.transforms:
+        inner = transform.transform if isinstance(transform, RandomTransform) else transform
+        if isinstance(inner, GaussianBlurTransform):
+            inner.benchmark = False
+    return transforms

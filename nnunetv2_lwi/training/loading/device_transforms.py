@@ -12,9 +12,9 @@ each changes is what batchgeneratorsv2 would need to change; once it has, this m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from copy import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
@@ -22,23 +22,22 @@ from batchgeneratorsv2.transforms.intensity.brightness import MultiplicativeBrig
 from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
 from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
 from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
-from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform, blur_dimension
 from batchgeneratorsv2.transforms.spatial.low_resolution import SimulateLowResolutionTransform
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.deep_supervision_downsampling import DownsampleSegForDSTransform
 from batchgeneratorsv2.transforms.utils.nnunet_masking import MaskImageTransform
-from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
+from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform
 from batchgeneratorsv2.transforms.utils.random import RandomTransform
 from batchgeneratorsv2.transforms.utils.remove_label import RemoveLabelTransform
 from batchgeneratorsv2.transforms.utils.seg_to_regions import ConvertSegmentationToRegionsTransform
 from torch import Tensor
-from torch.backends import cudnn
 from torch.nn.functional import grid_sample
 
-from nnunetv2_lwi.training.loading.augmentation import OwnDraws
-from nnunetv2_lwi.training.loading.label_free import ForgetLabels
+from nnunetv2_lwi.training.loading.cut import LABELS, POINTS, CutForDevice, FewPoints
+from nnunetv2_lwi.training.loading.label_free import EmptySegmentation
 
 SCORE_OF_A_WHOLE_VOXEL = 1000
 """SpatialTransform's scale of a label's score; at this height float16 makes near ties equal, here as there."""
@@ -48,48 +47,40 @@ class NoDeviceForm(Exception):
     """A transform that is only known to run on the CPU."""
 
 
-class SpatialOnDevice(SpatialTransform):  # type: ignore[misc]
-    """Rotation, scaling and crop without elastic deformation; the grid is made, and used, on the image's device.
+class SpatialOnDevice(FewPoints):
+    """Rotation, scaling and crop without elastic deformation, as a worker drew them: sampled on the image's device."""
 
-    Attributes:
-        labels: every label that a segmentation may hold, ascending; one that is not among them would vanish.
-    """
+    def __call__(self, **data: Any) -> dict[str, Any]:
+        """The patch of a sample that :class:`~nnunetv2_lwi.training.loading.cut.CutForDevice` made."""
+        points, labels = data.pop(POINTS), data.pop(LABELS)
+        if points is None:
+            return data
+        patch: dict[str, Any] = self.apply(data, grid=self._grid(points, data["image"].device), labels=labels)
+        return patch
 
-    labels: Sequence[int]
-
-    def _get_base_grid_clone(self) -> Tensor:
-        """The patch's centre and one point on each axis, (1 + dim, dim): they stand for the grid, the map being affine."""
-        half = torch.tensor(self.patch_size, dtype=torch.float32) / 2
-        return torch.cat([torch.zeros(1, len(half)), torch.diag(half)])
-
-    def get_parameters(self, **data: Any) -> dict[str, Any]:
-        """The original's; its grid, in grid_sample's coordinates, is spread out from what became of the few points."""
-        parameters: dict[str, Any] = super().get_parameters(**data)
-        if parameters["grid"] is not None:
-            centre, *ends = parameters["grid"]
-            slopes = [(end - centre) / (edge / 2) for end, edge in zip(ends, self.patch_size, strict=True)]
-            device = data["image"].device
-            *rows, shift = torch.stack([*slopes, centre]).to(device, non_blocking=True)
-            parameters["grid"] = torch.matmul(self._identity(device), torch.stack(rows)) + shift
-        return parameters
+    def _grid(self, points: Tensor, device: torch.device) -> Tensor:
+        """(*patch, dim), in grid_sample's coordinates, spread out from a few points."""
+        centre, *ends = points
+        slopes = [(end - centre) / (edge / 2) for end, edge in zip(ends, self.patch_size, strict=True)]
+        *rows, shift = torch.stack([*slopes, centre]).to(device, non_blocking=True)
+        return torch.matmul(self._identity(device), torch.stack(rows)) + shift
 
     def _identity(self, device: torch.device) -> Tensor:
         """The grid before rotation and scaling, in voxels from the centre: (*patch, dim)."""
         key = (tuple(self.patch_size), device)
         if key not in self._grid_cache:
             with device:
-                self._grid_cache[key] = super()._get_base_grid_clone()
+                self._grid_cache[key] = SpatialTransform._get_base_grid_clone(self)
             del self._grid_cache[tuple(self.patch_size)]
         identity: Tensor = self._grid_cache[key]
         return identity
 
     def _apply_to_segmentation(self, segmentation: Tensor, **params: Any) -> Tensor:
-        """The original's label by label, but over all labels there may be: what is present is not looked up.
+        """The original's label by label, over the labels that the worker found.
 
-        A label that is absent scores 0 everywhere and wins nowhere. The padding label takes part always, not only where
-        the kernel may reach outside; inside it scores 0 as well.
+        The padding label takes part always, not only where the kernel may reach outside; inside it scores 0.
         """
-        if params["grid"] is None or self.mode_seg == "nearest":
+        if self.mode_seg == "nearest":
             result: Tensor = super()._apply_to_segmentation(segmentation, **params)
             return result
         padding_mode = self._get_grid_sample_padding_mode(self.border_mode_seg)
@@ -105,7 +96,7 @@ class SpatialOnDevice(SpatialTransform):  # type: ignore[misc]
         nearest = sample(labels, "nearest")
         best = torch.full_like(nearest, -torch.inf, dtype=torch.float16)
         best_label, score_of_nearest = torch.zeros_like(nearest), best
-        for label in self.labels:
+        for label in sorted({*params["labels"], int(padding_label)}):
             outside = float(label == padding_label and padding_mode == "zeros")
             indicator = (labels == label - padding_label).float().sub_(outside).mul_(SCORE_OF_A_WHOLE_VOXEL)
             score = sample(indicator, self.mode_seg).add_(outside * SCORE_OF_A_WHOLE_VOXEL).half()
@@ -117,12 +108,20 @@ class SpatialOnDevice(SpatialTransform):  # type: ignore[misc]
 
 
 class BlurOnDevice(GaussianBlurTransform):  # type: ignore[misc]
-    """The kernel is made on the image's device; full float32 there too."""
+    """The kernel is made on the image's device; always by Fourier transform, the precision of which no setting lowers.
+
+    A convolution would run in TensorFloat-32 unless cuDNN is told otherwise, for which torch has an old and a new way that
+    it does not let anybody mix.
+    """
 
     def _apply_to_image(self, img: Tensor, **params: Any) -> Tensor:
-        flags = {"enabled": cudnn.enabled, "deterministic": cudnn.deterministic, "benchmark": False, "allow_tf32": False}
-        with img.device, cudnn.flags(**flags):
+        with img.device:
             blurred: Tensor = super()._apply_to_image(img, **params)
+        return blurred
+
+    def _benchmark_wrapper(self, img: Tensor, sigma: float, dim_to_blur: int) -> Tensor:
+        """In the place of the choice between two ways."""
+        blurred: Tensor = blur_dimension(img, sigma, dim_to_blur, force_use_fft=True)
         return blurred
 
 
@@ -166,7 +165,6 @@ class RegionsOnDevice(ConvertSegmentationToRegionsTransform):  # type: ignore[mi
 
 
 AS_THEY_ARE = (
-    Convert3DTo2DTransform,
     Convert2DTo3DTransform,
     MultiplicativeBrightnessTransform,
     SimulateLowResolutionTransform,
@@ -174,8 +172,7 @@ AS_THEY_ARE = (
     MaskImageTransform,
     RemoveLabelTransform,
     DownsampleSegForDSTransform,
-    OwnDraws,
-    ForgetLabels,
+    EmptySegmentation,
 )
 """These follow their image's device and ask nothing of it."""
 
@@ -187,27 +184,39 @@ FORMS: dict[type[BasicTransform], type[BasicTransform]] = {
 }
 
 
-def on_device(transforms: ComposeTransforms, labels: Sequence[int]) -> ComposeTransforms:
-    """The same transforms, in forms that run on whatever device an image and its segmentation are on.
+class Split(NamedTuple):
+    """nnU-Net's transforms, shared out between a loader's workers and the device."""
 
-    Args:
-        transforms: what ``get_training_transforms`` returns.
-        labels: every label that a segmentation may hold, -1 and the ignore label too.
+    in_worker: ComposeTransforms
+    """What comes before the spatial transform, and its draws; the sample leaves with what the device needs."""
+    on_device: ComposeTransforms
+    """The rest, in forms that run on whatever device an image and its segmentation are on."""
+
+
+def split(transforms: ComposeTransforms) -> Split:
+    """Share out what ``get_training_transforms`` returns; its transforms are left as they are.
 
     Raises:
         NoDeviceForm: one is not nnU-Net's own, or in a setting that nnU-Net does not use; says which.
     """
-    return ComposeTransforms([_form_of(transform, labels) for transform in transforms.transforms])
+    kinds = [type(transform) for transform in transforms.transforms]
+    if kinds.count(SpatialTransform) != 1:
+        raise NoDeviceForm(f"there are {kinds.count(SpatialTransform)} SpatialTransforms, where nnU-Net has one")
+    place = kinds.index(SpatialTransform)
+    spatial = transforms.transforms[place]
+    _require_what_is_known(spatial)
+    before, after = transforms.transforms[:place], transforms.transforms[place + 1 :]
+    in_worker = [*before, CutForDevice(_as(FewPoints, spatial, _grid_cache={}))]
+    on_device = [_as(SpatialOnDevice, spatial, _grid_cache={}), *map(_form_of, after)]
+    return Split(ComposeTransforms(in_worker), ComposeTransforms(on_device))
 
 
-def _form_of(transform: BasicTransform, labels: Sequence[int]) -> BasicTransform:
+def _form_of(transform: BasicTransform) -> BasicTransform:
     kind = type(transform)
     if kind is RandomTransform:
-        return RandomTransform(_form_of(transform.transform, labels), transform.apply_probability)
-    if kind is SpatialTransform:
-        return _spatial(transform, labels)
+        return RandomTransform(_form_of(transform.transform), transform.apply_probability)
     if kind is GaussianBlurTransform:
-        return _as(BlurOnDevice, transform, benchmark=False)
+        return _as(BlurOnDevice, transform, benchmark=True)
     if kind in AS_THEY_ARE:
         return transform
     if kind in FORMS:
@@ -215,13 +224,13 @@ def _form_of(transform: BasicTransform, labels: Sequence[int]) -> BasicTransform
     raise NoDeviceForm(f"{kind.__name__} is only known to run on the CPU")
 
 
-def _spatial(transform: SpatialTransform, labels: Sequence[int]) -> SpatialOnDevice:
-    if transform.p_elastic_deform > 0:
+def _require_what_is_known(spatial: SpatialTransform) -> None:
+    if spatial.p_elastic_deform > 0:
         raise NoDeviceForm("SpatialTransform with elastic deformation is only known to run on the CPU")
-    if transform.seg_tiebreak != "nearest":
-        raise NoDeviceForm(f"SpatialTransform with seg_tiebreak={transform.seg_tiebreak!r} is only known to run on the CPU")
-    labels = sorted({*map(int, labels), int(transform.padding_value_seg)})
-    return _as(SpatialOnDevice, transform, labels=labels, _grid_cache={})
+    if spatial.seg_tiebreak != "nearest":
+        raise NoDeviceForm(f"SpatialTransform with seg_tiebreak={spatial.seg_tiebreak!r} is only known to run on the CPU")
+    if spatial.align_corners:
+        raise NoDeviceForm("SpatialTransform with align_corners is only known to run on the CPU")
 
 
 def _as(form: Callable[..., BasicTransform], transform: BasicTransform, **changed: Any) -> Any:

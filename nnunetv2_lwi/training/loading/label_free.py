@@ -41,8 +41,8 @@ class EmptySegmentation(BasicTransform):  # type: ignore[misc]
     """One voxel of background at the end, for nnU-Net's loader stacks segmentations."""
 
     def __call__(self, **data: Any) -> dict[str, Any]:
-        """What was given, and a segmentation (1, 1, 1, 1)."""
-        return data | {"segmentation": torch.zeros(1, 1, 1, 1, dtype=torch.int16)}
+        """What was given, and a segmentation (1, 1, 1, 1) where the image is."""
+        return data | {"segmentation": torch.zeros(1, 1, 1, 1, dtype=torch.int16, device=data["image"].device)}
 
 
 class NoSegmentation:

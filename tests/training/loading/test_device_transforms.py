@@ -20,7 +20,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
-from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, on_device
+from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, split
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from tests.pretended_cuda import CUDA, PretendedCuda
 
@@ -64,6 +64,12 @@ def make_sample(patch: tuple[int, ...] = PATCH, channels: int = 2, dummy_2d: boo
     return {"image": image, "segmentation": draw_segmentation(shape)}
 
 
+def shared_out(transforms: ComposeTransforms) -> BasicTransform:
+    """Both parts, one after the other."""
+    shared = split(transforms)
+    return ComposeTransforms([*shared.in_worker.transforms, *shared.on_device.transforms])
+
+
 def apply(transform: BasicTransform, sample: dict[str, Any], seed: int) -> dict[str, Any]:
     """On a copy, with draws that belong to the seed."""
     np.random.seed(seed)
@@ -86,7 +92,7 @@ def assert_equal(form: dict[str, Any], original: dict[str, Any], masked: bool = 
 @pytest.mark.parametrize("data", DATA_SETS.values(), ids=DATA_SETS.keys())
 def test_for_equal_draws_the_whole_of_it_gives_what_nnunet_gives(data, dummy_2d):
     original = training_transforms(dummy_2d=dummy_2d, **data)
-    form = on_device(deepcopy(original), LABELS)
+    form = shared_out(deepcopy(original))
     sample = make_sample(dummy_2d=dummy_2d)
     results = [[apply(transforms, sample, seed) for seed in range(8)] for transforms in (form, original)]
     for ours, theirs in zip(*results, strict=True):
@@ -95,13 +101,19 @@ def test_for_equal_draws_the_whole_of_it_gives_what_nnunet_gives(data, dummy_2d)
     assert not any(torch.equal(images[0], image) for image in images[1:])
 
 
+STILL = SpatialTransform(PATCH, 0, False)
+"""Only crops: a form of the spatial transform has its place before the others."""
 NAMED = training_transforms(regions=[(1, 2), (2,)], use_mask_for_norm=[True, False]).transforms
 
 
 @pytest.mark.parametrize("original", NAMED, ids=lambda t: type(getattr(t, "transform", t)).__name__)
 def test_transform_by_transform_a_form_gives_what_its_original_gives(original):
-    (form,) = on_device(ComposeTransforms([original]), LABELS).transforms
+    spatial = [] if isinstance(original, SpatialTransform) else [STILL]
+    form = shared_out(ComposeTransforms([*spatial, original]))
+    original = ComposeTransforms([*spatial, original])
     sample = make_sample()
+    if spatial:
+        sample = {key: STILL(**sample)[key] for key in sample}
     changed = False
     for seed in range(6):
         ours, theirs = apply(form, sample, seed), apply(original, sample, seed)
@@ -120,14 +132,14 @@ def test_transform_by_transform_a_form_gives_what_its_original_gives(original):
 def test_so_it_does_for_any_patch_and_any_draw(patch, channels, dummy_2d, seed):
     original = training_transforms(patch, dummy_2d, use_mask_for_norm=[True] + [False] * (channels - 1))
     sample = make_sample(patch, channels, dummy_2d)
-    assert_equal(apply(on_device(original, LABELS), sample, seed), apply(original, sample, seed), masked=True)
+    assert_equal(apply(shared_out(original), sample, seed), apply(original, sample, seed), masked=True)
 
 
 def test_outside_the_image_is_the_padding_label_and_ties_go_to_the_nearest():
     spatial = SpatialTransform(
         PATCH, 0, False, p_rotation=1, rotation=(0.7, 0.8), border_mode_seg="constant", padding_value_seg=-1
     )
-    (form,) = on_device(ComposeTransforms([spatial]), [0, 1]).transforms
+    form = shared_out(ComposeTransforms([spatial]))
     halves = torch.ones(1, *PATCH, dtype=torch.int16)
     halves[:, : PATCH[0] // 2] = 0
     ours, theirs = (apply(t, {"image": halves.float(), "segmentation": halves}, 0) for t in (form, spatial))
@@ -138,7 +150,7 @@ def test_outside_the_image_is_the_padding_label_and_ties_go_to_the_nearest():
 def test_where_the_nearest_label_lost_a_tie_goes_to_the_lowest():
     """At every other voxel of random labels many points lie amid several of them."""
     spatial = SpatialTransform((8, 8, 8), 0, False, p_scaling=1, scaling=(2.0, 2.0), p_synchronize_scaling_across_axes=1)
-    (form,) = on_device(ComposeTransforms([spatial]), [0, 1, 2, 3]).transforms
+    form = shared_out(ComposeTransforms([spatial]))
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(0, 4, (1, 16, 16, 16), generator=generator, dtype=torch.int16)
     ours, theirs = (apply(t, {"image": labels.float(), "segmentation": labels}, 0)["segmentation"] for t in (form, spatial))
@@ -148,14 +160,17 @@ def test_where_the_nearest_label_lost_a_tie_goes_to_the_lowest():
 @pytest.mark.parametrize("border", ["border", "zeros"])
 def test_other_borders_of_a_segmentation_are_kept(border):
     spatial = SpatialTransform(PATCH, 0, False, p_rotation=1, rotation=(0.7, 0.8), border_mode_seg=border)
-    (form,) = on_device(ComposeTransforms([spatial]), LABELS).transforms
+    form = shared_out(ComposeTransforms([spatial]))
     assert_equal(*(apply(transform, make_sample(), 0) for transform in (form, spatial)))
 
 
 def pretended_sample(dummy_2d: bool) -> dict[str, Any]:
-    sample = make_sample(dummy_2d=dummy_2d)
-    image = torch.empty(sample["image"].shape, device=CUDA)
-    return {"image": image, "segmentation": torch.empty(sample["segmentation"].shape, dtype=torch.int16, device=CUDA)}
+    return on_gpu(make_sample(dummy_2d=dummy_2d))
+
+
+def on_gpu(sample: dict[str, Any]) -> dict[str, Any]:
+    moved = {key: sample[key].to(CUDA, non_blocking=True) for key in ("image", "segmentation") if key in sample}
+    return sample | moved
 
 
 @pytest.mark.parametrize("dummy_2d", [False, True])
@@ -165,12 +180,12 @@ def pretended_sample(dummy_2d: bool) -> dict[str, Any]:
     ids=[*DATA_SETS.keys(), "step 1"],
 )
 def test_on_a_gpu_nothing_is_on_the_cpu_and_nothing_is_waited_for(trainer, data, dummy_2d):
-    transforms = on_device(training_transforms(dummy_2d=dummy_2d, trainer=trainer, **data), LABELS)
+    shared = split(training_transforms(dummy_2d=dummy_2d, trainer=trainer, **data))
     with PretendedCuda():
         for seed in range(4):
             np.random.seed(seed)
             torch.manual_seed(seed)
-            result = transforms(**pretended_sample(dummy_2d))
+            result = shared.on_device(**on_gpu(shared.in_worker(**make_sample(dummy_2d=dummy_2d))))
             assert {tensor.device for tensor in [result["image"], *result["segmentation"]]} == {CUDA}
             assert result["image"].shape == (2, *PATCH)
 
@@ -190,19 +205,29 @@ def test_the_originals_cannot_do_that(name):
 
 
 def test_what_has_no_device_form_is_named():
-    for transform, reason in [
-        (InvertImageTransform(0.5, 0.5, 0.5), "InvertImageTransform"),
-        (RandomTransform(InvertImageTransform(0.5, 0.5, 0.5)), "InvertImageTransform"),
-        (SpatialTransform(PATCH, 0, False, p_elastic_deform=0.1), "elastic"),
-        (SpatialTransform(PATCH, 0, False, seg_tiebreak="lowest"), "seg_tiebreak='lowest'"),
+    for transforms, reason in [
+        ([STILL, InvertImageTransform(0.5, 0.5, 0.5)], "InvertImageTransform"),
+        ([STILL, RandomTransform(InvertImageTransform(0.5, 0.5, 0.5))], "InvertImageTransform"),
+        ([SpatialTransform(PATCH, 0, False, p_elastic_deform=0.1)], "elastic"),
+        ([SpatialTransform(PATCH, 0, False, seg_tiebreak="lowest")], "seg_tiebreak='lowest'"),
+        ([SpatialTransform(PATCH, 0, False, align_corners=True)], "align_corners"),
+        ([STILL, STILL], "there are 2 SpatialTransforms"),
+        ([InvertImageTransform(0.5, 0.5, 0.5)], "there are 0 SpatialTransforms"),
     ]:
         with pytest.raises(NoDeviceForm, match=reason):
-            on_device(ComposeTransforms([transform]), LABELS)
+            split(ComposeTransforms(transforms))
+
+
+def test_what_comes_before_the_spatial_transform_stays_in_the_worker():
+    """There any transform may be."""
+    inverting = ComposeTransforms([InvertImageTransform(1.0, 1.0, 1.0), *training_transforms().transforms])
+    sample = make_sample()
+    assert_equal(apply(shared_out(inverting), sample, 1), apply(inverting, sample, 1))
 
 
 def test_the_originals_are_left_as_they_were():
     original = training_transforms()
     types = [type(transform) for transform in original.transforms]
     spatial = dict(vars(original.transforms[0]))
-    on_device(original, LABELS)
+    split(original)
     assert [type(transform) for transform in original.transforms] == types and vars(original.transforms[0]) == spatial
