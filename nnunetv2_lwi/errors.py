@@ -18,6 +18,10 @@ class UserError(SystemExit):
     def __init__(self, message: str) -> None:
         super().__init__(f"{PREFIX}{' '.join(message.split())}")
 
+    def __reduce__(self) -> tuple[type, tuple[str]]:
+        """From one process to another."""
+        return type(self), (self.reason,)
+
     @property
     def message(self) -> str:
         """The text as printed."""

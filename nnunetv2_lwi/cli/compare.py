@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -271,6 +272,8 @@ def work(arguments: argparse.Namespace, runs: Sequence[Run], places: Sequence[Wo
     from nnunetv2_lwi.comparison.worklist import WorkList
 
     (arguments.output / "trainings").mkdir(parents=True, exist_ok=True)
+    if arguments.device == "cuda" and "nnUNet_compile" not in os.environ:
+        print("Networks are not compiled (nnUNet_compile=f); for long trainings set nnUNet_compile=t.", flush=True)
     WorkList(
         places,
         names_of(runs),

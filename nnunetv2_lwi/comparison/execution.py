@@ -16,7 +16,14 @@ from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, read_checkpoint
 from nnunetv2_lwi.names import FINAL
-from nnunetv2_lwi.nnunet.commands import nnunet_environment, run_command, shell_line, stock_command, what_is_left
+from nnunetv2_lwi.nnunet.commands import (
+    in_a_process_of_its_own,
+    nnunet_environment,
+    run_command,
+    shell_line,
+    stock_command,
+    what_is_left,
+)
 
 LINES_OF_A_FAILURE = 3
 
@@ -30,6 +37,18 @@ def execute(place: Workplace, device: str) -> None:
         UserError: nnU-Net's command failed, or cases could not be scored.
     """
     train(place, device)
+    if device == "cuda":
+        in_a_process_of_its_own(finish, place, device)
+    else:
+        finish(place, device)
+
+
+def finish(place: Workplace, device: str) -> None:
+    """Probe a finished step 1, or score what is left of a finished step 2, and write ``result.json``.
+
+    Raises:
+        UserError: cases could not be scored.
+    """
     result = read_result(place) or describe_training(place) | {"origins": read_origins(place)}
     remove_spare_checkpoints(place)
     try:
@@ -61,9 +80,9 @@ def train(place: Workplace, device: str) -> None:
     command = stock_command("nnUNetv2_train", *words, *([] if device == "cuda" else ["-device", device]), *how)
     note_origin(place, device)
     with place.log.open("ab") as log:
-        log.write(f"{shell_line(command)}\n".encode())
-        log.flush()
         environment = nnunet_environment(**place.environment)
+        log.write(f"nnUNet_compile={environment['nnUNet_compile']} {shell_line(command)}\n".encode())
+        log.flush()
         code = run_command(command, environment, stdout=log, stderr=subprocess.STDOUT)
     if code != 0:
         lines = place.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()

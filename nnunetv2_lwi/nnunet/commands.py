@@ -11,12 +11,15 @@ import signal
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import FINAL
+
+Value = TypeVar("Value")
 
 PR_SET_PDEATHSIG = 1
 """Linux's prctl: which signal comes when the parent ends."""
@@ -82,6 +85,16 @@ def tied_to_this_process(command: Sequence[str]) -> list[str]:
     """The command line that runs it so that it ends when this process is killed."""
     tied = [sys.executable, "-I", "-S", "-c", TIED, str(os.getpid())] if sys.platform == "linux" else []
     return [*tied, *command]
+
+
+def in_a_process_of_its_own(function: Callable[..., Value], *arguments: Any) -> Value:
+    """Call a function in a new process, which ends with this one, and return what it returns or raise what it raises.
+
+    What it takes of a GPU is free again when it returns; a process that used one itself keeps some of its memory to its end.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=end_with_parent) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def end_with_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import time
 from typing import Any, ClassVar
@@ -100,9 +101,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
         masking = self.lwi.masking if self.lwi.reconstructs else None
         self.transformation = Transformation((depth, height, width), pretext.slabs, masking)
         self.generator = make_generator(self.seed)
-        network = self.network.module if self.is_ddp else self.network
         encoder: nn.Module = pretext.network.encoder  # type: ignore[assignment]
-        self.evaluate = PretextEvaluator(network, encoder, self.transformation, self.loss, self.device, self.autocast)
+        self.evaluate = PretextEvaluator(pretext, encoder, self.transformation, self.loss, self.device, self.autocast)
         self.logger.local_logger = PretextLogger(self.loss.names, pretext.chance)
         for line in describe_step1(self.lwi, pretext, self.transformation):
             self.print_to_log_file(line)
@@ -189,13 +189,16 @@ class nnUNetTrainerLWIInit(LWITrainer):
         return losses
 
     def validation_step(self, batch: dict[str, Any]) -> dict[str, Tensor]:
-        """The loss and its parts on a validation batch.
+        """The loss and its parts on a validation batch, by the compiled network if there is one.
+
+        Cases and pictures come in batches of other sizes, for each of which it would be compiled again.
 
         Raises:
             UserError: a case has NaN or infinite voxels.
         """
         self.voxel_checks.require()
-        return self.evaluate(self.transform(batch))[1]
+        network = self.network.module if self.is_ddp else self.network
+        return replace(self.evaluate, network=network)(self.transform(batch))[1]
 
     def on_validation_epoch_end(self, val_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's means."""

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_lwi.nnunet.commands import run_command, what_is_left
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.commands import in_a_process_of_its_own, run_command, what_is_left
 
 CHILD = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
 PARENT = f"""
@@ -39,6 +40,20 @@ def is_alive(pid: int) -> bool:
     with suppress(OSError):
         return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
     return False
+
+
+def test_a_process_of_its_own_gives_back_what_it_found_and_what_went_wrong():
+    assert in_a_process_of_its_own(os.getpid) != os.getpid()
+    assert in_a_process_of_its_own(divmod, 7, 2) == (3, 1)
+    with pytest.raises(ZeroDivisionError):
+        in_a_process_of_its_own(divmod, 7, 0)
+    with pytest.raises(UserError) as error:
+        in_a_process_of_its_own(refuse, "x")
+    assert error.value.message.count("nnunetv2_lwi: ") == 1 and "x" in error.value.reason
+
+
+def refuse(text: str) -> object:
+    raise UserError(f"{text} is no fold.")
 
 
 def test_the_exit_code_is_the_command_s():

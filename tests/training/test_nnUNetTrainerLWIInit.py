@@ -55,6 +55,24 @@ def test_a_training_writes_what_nnunet_would_and_pictures(dataset):
         assert words in log
 
 
+def test_the_network_is_compiled_for_steps_alone(dataset, monkeypatch):
+    """Once with gradients and once without, as nnU-Net's: not for a picture's one patch, nor for a case's last patches."""
+    compiled = []
+
+    def count(graph, inputs):
+        compiled.append(graph)
+        return graph.forward
+
+    torch.compiler.reset()
+    trainer = dataset.trainer(nnUNetTrainerLWIInit)
+    trainer.initialize()
+    monkeypatch.setattr(trainer, "network", torch.compile(trainer.network, backend=count))
+    trainer.run_training()
+    assert len(list((Path(trainer.output_folder) / "pictures").iterdir())) == 2
+    trainer.perform_actual_validation()
+    assert len(compiled) == 2
+
+
 def test_the_checkpoint_is_plain_and_is_nnunets(dataset):
     run(dataset.trainer(nnUNetTrainerLWIInit))
     checkpoint = torch.load(
