@@ -7,6 +7,7 @@ import json
 import re
 import textwrap
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
     write_json(path, plans)
     print_outcome(path, configuration, losses)
     print_decisions(plans, configuration)
+    print_memory(plans, configuration, target)
     print_next_commands(target, plans, configuration)
 
 
@@ -128,6 +130,19 @@ def print_decisions(plans: dict[str, Any], configuration: str) -> None:
 
     for decision in decisions(resolve(plans, configuration)):
         print(f"  {decision}")
+
+
+def print_memory(plans: dict[str, Any], configuration: str, target: Target) -> None:
+    """What a GPU must have for either step, by estimate."""
+    from nnunetv2_lwi.networks.memory import GIB
+    from nnunetv2_lwi.training.trial import memory_of_steps
+
+    with suppress(UserError):  # an estimate that is not to be had stops nobody
+        needed = memory_of_steps(plans, configuration, target.dataset_json)
+        print(
+            f"GPU memory by estimate, beside what the driver takes: step 1 {needed['init'] / GIB:.1f} GiB, "
+            f"step 2 {needed['seg'] / GIB:.1f} GiB."
+        )
 
 
 def print_next_commands(target: Target, plans: dict[str, Any], configuration: str) -> None:

@@ -130,10 +130,26 @@ def require_both_steps(target: Target, device: str, gpus: int) -> None:
     from nnunetv2_lwi.training.preconditions import require_trainable
 
     require_gpus(device, gpus)
+    if device == "cuda":
+        tell_what_does_not_fit(target, gpus)
     for trainer in (STEP1_TRAINER, STEP2_TRAINER):
         require_trainable(
             trainer, target.plans, target.configuration, target.fold, target.dataset_json, torch.device(device)
         )
+
+
+def tell_what_does_not_fit(target: Target, gpus: int) -> None:
+    """Of both steps, before the first begins: step 2, with its classes, may need more memory than step 1."""
+    from nnunetv2_lwi.errors import tell
+    from nnunetv2_lwi.nnunet.commands import in_a_process_of_its_own
+    from nnunetv2_lwi.training.devices import does_not_fit, memory_of_gpu
+    from nnunetv2_lwi.training.trial import memory_of_steps
+
+    there = in_a_process_of_its_own(memory_of_gpu)
+    needed = memory_of_steps(target.plans, target.configuration, target.dataset_json, gpus)
+    for name, step in (("Step 1", "init"), ("Step 2", "seg")):
+        if warning := does_not_fit(name, needed[step], there):
+            tell(f"WARNING: {warning}")
 
 
 def is_step1_needed(target: Target, named: Path | None) -> bool:

@@ -36,9 +36,9 @@ class Workplace:
 
     @property
     def environment(self) -> dict[str, str]:
-        """nnU-Net's two folders that are this training's own; the raw data stay the user's. Networks are compiled on request.
+        """nnU-Net's two folders that are this training's own; the raw data stay the user's.
 
-        Compiling takes minutes for each of many trainings, which are mostly short.
+        Networks are compiled on request: it takes minutes for each of many trainings, which are mostly short.
         """
         folders = {name: str(self.folder / name) for name in ("nnUNet_preprocessed", "nnUNet_results")}
         return folders | {"nnUNet_compile": os.environ.get("nnUNet_compile", "f")}

@@ -33,8 +33,8 @@ def on_shapes(build: Callable[[], Found]) -> Found:
 
 def run_on_shapes(module: nn.Module, channels: int, patch_size: Sequence[int]) -> Any:
     """Run a module on a batch of patches (2, C, D, H, W), without gradients and without changing its state."""
-    with torch.no_grad(), _in_mode(module, training=False):
-        output, _ = _run(module, (SAMPLES, channels, *patch_size))
+    with torch.no_grad(), in_mode(module, training=False):
+        output, _ = call_on_shapes(module, (SAMPLES, channels, *patch_size))
     return output
 
 
@@ -43,16 +43,16 @@ def parameters_without_gradient(module: nn.Module, channels: int, patch_size: Se
 
     The module returns tensors, or tuples and lists of them; None stands for no output.
     """
-    with torch.enable_grad(), _in_mode(module, training=True):
-        output, parameters = _run(module, (SAMPLES, channels, *patch_size))
+    with torch.enable_grad(), in_mode(module, training=True):
+        output, parameters = call_on_shapes(module, (SAMPLES, channels, *patch_size))
         names = [name for name, parameter in parameters.items() if parameter.requires_grad]
-        total = torch.stack([tensor.sum() for tensor in _tensors(output)]).sum()
+        total = torch.stack([tensor.sum() for tensor in tensors_of(output)]).sum()
         gradients = torch.autograd.grad(total, [parameters[name] for name in names], allow_unused=True)
     return [name for name, gradient in zip(names, gradients, strict=True) if gradient is None]
 
 
-def _run(module: nn.Module, shape: tuple[int, ...]) -> tuple[Any, dict[str, Tensor]]:
-    """The output, and the parameters that it was computed with."""
+def call_on_shapes(module: nn.Module, shape: tuple[int, ...]) -> tuple[Any, dict[str, Tensor]]:
+    """A module's output on a batch of zeros of a shape, and the parameters that it was computed with."""
     parameters = {
         name: torch.empty_like(parameter, device="meta", requires_grad=parameter.requires_grad)
         for name, parameter in module.named_parameters()
@@ -85,16 +85,17 @@ def _call_with(module: nn.Module, state: dict[str, Tensor], batch: Tensor) -> An
     return functional_call(module, state, (batch,), tie_weights=False)
 
 
-def _tensors(output: Any) -> Iterator[Tensor]:
+def tensors_of(output: Any) -> Iterator[Tensor]:
+    """Of what a module returns: a tensor, or tuples and lists of them; None stands for no output."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, (list, tuple)):
         for entry in output:
-            yield from _tensors(entry)
+            yield from tensors_of(entry)
 
 
 @contextmanager
-def _in_mode(module: nn.Module, training: bool) -> Iterator[None]:
+def in_mode(module: nn.Module, training: bool) -> Iterator[None]:
     """Put a module and its parts into one mode, and each back into its own."""
     before = {part: part.training for part in module.modules()}
     module.train(training)

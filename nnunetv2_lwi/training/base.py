@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from math import isfinite
 from time import monotonic
@@ -22,11 +22,12 @@ from nnunetv2_lwi.handover.suitability import require_fitting
 from nnunetv2_lwi.handover.transfer import plan_transfer
 from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
+from nnunetv2_lwi.networks.memory import memory_of
 from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.nnunet.private import times_changed
 from nnunetv2_lwi.planning.settings import LWISettings, TrainingSettings
-from nnunetv2_lwi.training.devices import stay_on_own_cores
-from nnunetv2_lwi.training.distributed import mean_over_steps
+from nnunetv2_lwi.training.devices import does_not_fit, memory_of_gpu, out_of_memory, stay_on_own_cores
+from nnunetv2_lwi.training.distributed import mean_over_steps, world_size
 from nnunetv2_lwi.training.loaded import LoadingTrainer
 from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
 from nnunetv2_lwi.training.loading.checked_voxels import VoxelChecks
@@ -67,7 +68,7 @@ class LWITrainer(LoadingTrainer):
         self.decisions = [one for one in prepared.decisions if one.key.startswith("seg.") == (self.step == "seg")]
         if device.type == "cpu":
             stay_on_own_cores()
-        self._require_network(prepared.configuration, prepared.channels)
+        self._require_network(prepared.configuration, prepared.channels, device)
 
         made = missing_folders(prepared.output_folder / WANDB)
         super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[arg-type]
@@ -110,7 +111,7 @@ class LWITrainer(LoadingTrainer):
         settings: TrainingSettings = getattr(self.lwi, self.step)
         return settings
 
-    def _require_network(self, configuration: ConfigurationManager, channels: int) -> None:
+    def _require_network(self, configuration: ConfigurationManager, channels: int, device: torch.device) -> None:
         """Build the network without memory for its weights and run it on shapes alone, where it can be.
 
         Raises:
@@ -124,6 +125,16 @@ class LWITrainer(LoadingTrainer):
         weights = given_weights()
         if weights is not None:
             require_fitting(weights, network)
+        if device.type == "cuda":
+            self._warn_of_memory(network, configuration, channels)
+
+    def _warn_of_memory(self, network: nn.Module, configuration: ConfigurationManager, channels: int) -> None:
+        with suppress(UserError, RuntimeError):  # an estimate stops no training
+            memory = memory_of(network, channels, configuration.patch_size)
+            samples = -(-configuration.batch_size // world_size())
+            needed = memory.needed(samples, self.training_settings.optimizer, mixed_precision=True)
+            warning = does_not_fit({"init": "Step 1", "seg": "Step 2"}[self.step], needed, memory_of_gpu())
+            self.warnings = [*self.warnings, *([warning] if warning else [])]
 
     def _bytes_to_write(self, network: nn.Module) -> int:
         """Of the checkpoints that lie there at once, the one that is being written among them."""
@@ -193,6 +204,9 @@ class LWITrainer(LoadingTrainer):
         except UserError:
             self._end_workers()
             raise
+        except torch.OutOfMemoryError as error:
+            self._end_workers()
+            raise out_of_memory(self.batch_size, self.configuration_manager.patch_size) from error
         except OSError as error:
             if error.errno not in DISK_TROUBLE:
                 raise

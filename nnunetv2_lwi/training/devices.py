@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 
 import torch
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.networks.memory import GIB
 
 
 def require_device(device: torch.device) -> None:
@@ -48,6 +50,30 @@ def require_gpus(device: str, number: int) -> None:
     there = torch.cuda.device_count()
     if there < number:
         raise UserError(f"-num_gpus {number}: torch can use {there} CUDA devices of this machine. Give no more than that.")
+
+
+def memory_of_gpu() -> int:
+    """Bytes that the first GPU has, whoever takes them; 0 without a GPU."""
+    return int(torch.cuda.get_device_properties(0).total_memory) if torch.cuda.is_available() else 0
+
+
+def does_not_fit(step: str, needed: int, there: int) -> str | None:
+    """A warning where a training iteration takes more memory, by estimate, than the GPU has."""
+    if not 0 < there < needed:
+        return None
+    return (
+        f"{step} takes about {needed / GIB:.1f} GiB of GPU memory by estimate, and the GPU has {there / GIB:.1f} GiB: lower "
+        "batch_size or patch_size (nnUNetv2_lwi plan --set), or take a smaller network."
+    )
+
+
+def out_of_memory(batch_size: int, patch_size: Sequence[int]) -> UserError:
+    """What the user is told when a training ran out of the GPU's memory."""
+    patch = "x".join(map(str, patch_size))
+    return UserError(
+        f"The GPU's {memory_of_gpu() / GIB:.1f} GiB of memory do not suffice for batches of {batch_size} with a patch of "
+        f"{patch}: end what else uses it and go on with --c, or lower batch_size or patch_size (nnUNetv2_lwi plan --set)."
+    )
 
 
 def cores() -> int:

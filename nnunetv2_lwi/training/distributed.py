@@ -18,6 +18,11 @@ def is_first_rank() -> bool:
     return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
 
 
+def world_size() -> int:
+    """How many ranks train together; 1 where nothing is distributed."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
 def processes_here() -> int:
     """Of the training, how many share this machine; 1 where nothing is distributed."""
     if not (dist.is_available() and dist.is_initialized()):

@@ -24,6 +24,7 @@ from nnunetv2_lwi.networks.build import build_network, output_scales, supports_d
 from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.nnunet.command_line import begins_anew, given_weights
 from nnunetv2_lwi.nnunet.inheritance import resolve
+from nnunetv2_lwi.planning.configuration import label_manager
 from nnunetv2_lwi.planning.recipes import way_back
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.base import LWITrainer
@@ -62,8 +63,9 @@ class nnUNetTrainerLWISeg(LWITrainer):
         return plan_transfer(self.unwrapped_network, self.keys_handed_over(), untrained)
 
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
-        """The network, with as many outputs as may be: none is looked at here."""
-        network = build_network(configuration, channels, outputs=2)
+        """The network with its outputs."""
+        outputs = label_manager(self.target.plans, self.target.dataset_json).num_segmentation_heads
+        network = build_network(configuration, channels, outputs)
         run_on_shapes(network, channels, configuration.patch_size)
         return network
 

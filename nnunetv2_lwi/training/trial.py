@@ -16,6 +16,7 @@ from nnunetv2_lwi.method.pretext_network import PretextNetwork, build_pretext_ne
 from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.networks.build import build_network, output_scales, supports_deep_supervision, telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes, run_on_shapes
+from nnunetv2_lwi.networks.memory import memory_of
 from nnunetv2_lwi.planning.configuration import count_channels, label_manager, network_class, resolve_configuration
 from nnunetv2_lwi.planning.plan_rules import require_augmentable
 from nnunetv2_lwi.planning.settings import LWISettings
@@ -53,6 +54,34 @@ def try_plan(
     if problem is not None:
         raise UserError(f"{name} does not fit step 2 as this plan has it: {problem}.")
     return losses
+
+
+def memory_of_steps(
+    plans: dict[str, Any], configuration: str, dataset_json: dict[str, Any], gpus: int = 1
+) -> dict[str, int]:
+    """Bytes of GPU memory that a training iteration takes by estimate, in mixed precision, of ``init`` and of ``seg``.
+
+    Args:
+        gpus: that share a batch.
+
+    Raises:
+        UserError: settings or network are not possible.
+    """
+    resolved = resolve_configuration(plans, configuration)
+    settings = LWISettings.from_configuration(resolved.configuration)
+    channels = count_channels(plans, resolved, dataset_json)
+    classes = label_manager(plans, dataset_json).num_segmentation_heads
+    samples = -(-resolved.batch_size // gpus)
+    with telling_what_cannot_be_built(resolved):
+        step1 = on_shapes(lambda: build_pretext_network(resolved, channels, settings))
+        step2 = on_shapes(lambda: build_network(resolved, channels, classes))
+        step2.decoder.deep_supervision = supports_deep_supervision(resolved)  # type: ignore[union-attr,assignment]
+        networks = ((step1, settings.init), (step2, settings.seg))
+        first, second = (
+            memory_of(network, channels, resolved.patch_size).needed(samples, step.optimizer, mixed_precision=True)
+            for network, step in networks
+        )
+    return {"init": first, "seg": second}
 
 
 @torch.no_grad()

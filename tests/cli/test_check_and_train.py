@@ -14,6 +14,9 @@ from batchgenerators.utilities.file_and_folder_operations import save_json
 from nnunetv2_lwi.cli import train as train_module
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet import commands as nnunet_commands
+from nnunetv2_lwi.nnunet.target import read_target
+from nnunetv2_lwi.training import trial
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.nnunet.test_contents import rewrite
@@ -243,3 +246,16 @@ def test_train_tells_before_anything_that_there_are_not_so_many_gpus(dataset, co
     with pytest.raises(UserError, match="-num_gpus 2"):
         train(*more)
     assert commands == [] and not list(dataset.results.iterdir())
+
+
+def test_train_warns_of_a_step_2_that_a_gpu_is_too_small_for_before_step_1(dataset, commands, monkeypatch, capsys):
+    """118 classes, say, on a card that step 1 with its one output fits on."""
+    needed = {"init": 7 * 2**30, "seg": 13 * 2**30}
+    monkeypatch.setattr(nnunet_commands, "in_a_process_of_its_own", lambda function: 8 * 2**30)
+    monkeypatch.setattr(trial, "memory_of_steps", lambda *_: needed)
+    train_module.tell_what_does_not_fit(read_target("999", "nnUNetPlans", "3d_fullres", 0), 1)
+    warnings = capsys.readouterr().err.splitlines()
+    assert warnings == [
+        "nnunetv2_lwi: WARNING: Step 2 takes about 13.0 GiB of GPU memory by estimate, and the GPU has 8.0 GiB: lower "
+        "batch_size or patch_size (nnUNetv2_lwi plan --set), or take a smaller network."
+    ]

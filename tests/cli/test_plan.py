@@ -47,6 +47,8 @@ def test_every_small_preset_is_planned_beside_nnunets_own(dataset, folder, name,
     assert f"nnUNetv2_train {NAME} {name} 0 -p nnUNetPlans_{name} -tr nnUNetTrainerLWIInit" in out
     assert "nnUNetv2_preprocess" not in out
     assert "order_loss" in out and "reconstruction_loss" in out
+    needed = re.search(r"GPU memory by estimate, .*: step 1 ([\d.]+) GiB, step 2 ([\d.]+) GiB\.", out)
+    assert needed is not None and all(0 < float(gib) < 30 for gib in needed.groups())
 
 
 def test_the_trainer_takes_the_new_plans(dataset, folder):

@@ -12,7 +12,7 @@ import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
-from nnunetv2_lwi.training import preconditions, resumable
+from nnunetv2_lwi.training import base, devices, preconditions, resumable
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.tiny_dataset import NAME
@@ -49,6 +49,42 @@ def test_latest_is_not_written_before_its_time(dataset, cls):
     trainer._last_checkpoint_at -= resumable.SECONDS_BETWEEN_CHECKPOINTS
     trainer.save_latest_if_due()
     assert read_checkpoint(Path(trainer.output_folder) / "checkpoint_latest.pth")["current_epoch"] == 1
+
+
+@TRAINERS
+def test_a_gpu_that_is_too_small_is_told_in_one_line(dataset, monkeypatch, cls):
+    """By nnU-Net it would be a traceback of torch."""
+    monkeypatch.setattr(devices, "memory_of_gpu", lambda: 8 * 2**30)
+    trainer = dataset.trainer(cls, seg=RANDOM_START)
+
+    def train_step(batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(trainer, "train_step", train_step)
+    with pytest.raises(UserError, match=r"GPU's 8\.0 GiB of memory do not suffice for batches of 2 with a patch of 8x16x16"):
+        trainer.run_training()
+
+
+@TRAINERS
+@pytest.mark.parametrize(("there", "warns"), [(2**10, True), (2**40, False), (0, False)])
+def test_a_gpu_that_is_too_small_by_estimate_is_warned_of(dataset, monkeypatch, cls, there, warns):
+    monkeypatch.setattr(base, "memory_of_gpu", lambda: there)
+    trainer = dataset.trainer(cls, seg=RANDOM_START)
+    before = list(trainer.warnings)
+    trainer.initialize()
+    trainer._warn_of_memory(trainer.network, trainer.configuration_manager, 1)
+    assert len(trainer.warnings) == len(before) + warns
+    if warns:
+        assert "of GPU memory by estimate, and the GPU has 0.0 GiB: lower batch_size or patch_size" in trainer.warnings[-1]
+
+
+def test_an_estimate_that_fails_stops_no_training(dataset, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("no kernel for meta")
+
+    monkeypatch.setattr(base, "memory_of", fail)
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg=RANDOM_START)
+    trainer._warn_of_memory(torch.nn.Linear(1, 1), trainer.configuration_manager, 1)
 
 
 def test_what_a_kill_left_is_removed_when_training_starts(dataset):
