@@ -1,6 +1,7 @@
 # make demo   the whole job on a generated data set, or on DATASET=path/to/DatasetXXX_Name
 # make test   lint, types and tests; what CI runs. TEST_DATASET=path/to/DatasetXXX_Name: the end-to-end tests on your data
 # make test-all adds every network and setting (an hour), make soak hundreds of kills, make test-matrix other versions and Pythons,
+# make bench measures, make gpu checks and measures what only a GPU can show,
 # make mutants changes method/ and handover/ line by line and tells which changes no test notices
 PYTHON ?= python3
 VENV := .venv
@@ -28,7 +29,7 @@ unexport PYTHONPATH
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadscope
 
-.PHONY: install demo test lint types tests test-all test-matrix mutants soak bench clean
+.PHONY: install demo test lint types tests test-all test-matrix mutants soak bench gpu clean
 
 install: $(INSTALLED)
 
@@ -68,6 +69,11 @@ soak: install
 
 bench: install
 	$(BIN)/python -m benchmarks
+
+# What only a GPU can show, within minutes; without one it says so and runs what it can. SECONDS_AT_MOST=N, DATASET=path/to/DatasetXXX_Name
+SECONDS_AT_MOST ?= 480
+gpu: install
+	$(BIN)/python -m benchmarks gpu --seconds $(SECONDS_AT_MOST) $(if $(DATASET),--dataset $(DATASET))
 
 clean:
 	rm -rf $(VENV) .work build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants

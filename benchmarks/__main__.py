@@ -1,10 +1,9 @@
-"""``python -m benchmarks [-device cpu|cuda] [--only NAME[,NAME]] [--output FOLDER]``."""
+"""``python -m benchmarks [-device cpu|cuda] [--only NAME[,NAME]] [--output FOLDER]``; ``python -m benchmarks gpu``."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,10 +13,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.augmentation import compare_augmentation
+from benchmarks.gpu.command import main as check_gpu
 from benchmarks.loading import compare_loading
 from benchmarks.loops import compare_loops
 from benchmarks.measure import Findings
 from benchmarks.memory import compare_memory
+from benchmarks.modes import as_nnunetv2_train, own_folders
 from benchmarks.networks import compare_networks
 from benchmarks.precision import compare_precisions
 from benchmarks.profiling import profile_iterations
@@ -67,16 +68,6 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def as_nnunetv2_train(device: torch.device) -> None:
-    """The modes that nnU-Net's command trains in: on a GPU one thread and cuDNN's own choice, on the CPU all threads."""
-    if device.type == "cuda":
-        torch.set_num_threads(1)
-        torch.backends.cudnn.deterministic = False
-        torch.backends.cudnn.benchmark = True
-    else:
-        torch.set_num_threads(os.cpu_count() or 1)
-
-
 def main(words: Sequence[str]) -> None:
     """Measure, print the tables and say where they were written."""
     arguments = parse(words)
@@ -84,7 +75,7 @@ def main(words: Sequence[str]) -> None:
     as_nnunetv2_train(device)
     output: Path = arguments.output.resolve()
     output.mkdir(parents=True, exist_ok=True)
-    os.environ |= {name: str(output / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
+    own_folders(output)
     unwanted = [name for name in SECTIONS if name not in arguments.sections]
     findings = Findings(left_out=[f"{', '.join(unwanted)}: not in --only"] if unwanted else [])
     with open(output / "nnunet.log", "w") as log:
@@ -92,9 +83,12 @@ def main(words: Sequence[str]) -> None:
             print(f"{time.strftime('%H:%M:%S')} {name} ...", flush=True)
             with contextlib.redirect_stdout(log):
                 findings.add(SECTIONS[name](device))
-    print(write_report(output, describe_machine(device), findings))
+            text = write_report(output, describe_machine(device), findings)
+    print(text)
     print(f"Written to {arguments.output}/benchmark.json and benchmark.md")
 
 
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["gpu"]:
+        sys.exit(check_gpu(sys.argv[2:]))
     main(sys.argv[1:])

@@ -1,4 +1,4 @@
-"""The generated data sets that are measured on, planned and preprocessed by nnU-Net when a section first asks for them."""
+"""The data sets that are measured on, planned and preprocessed by nnU-Net when a section first asks for them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from pathlib import Path
 
 from nnunetv2_lwi.datasets.phantom import Shape, write_phantom
 from nnunetv2_lwi.nnunet.commands import nnunet_environment, stock_command
+from nnunetv2_lwi.nnunet.folders import number_of
+from nnunetv2_lwi.training.devices import cores
 
 
 @dataclass(frozen=True)
@@ -31,19 +33,51 @@ class PhantomDataset:
         """As nnU-Net names data sets."""
         return f"Dataset{self.number:03d}_{self.name}"
 
+    def write(self, raw: Path) -> None:
+        """Generate it."""
+        write_phantom(raw, cases=self.cases, test_cases=0, shape=self.shape)
+
+
+@dataclass(frozen=True)
+class GivenDataset:
+    """One in nnU-Net's raw format, which is only read."""
+
+    folder: Path
+    patch_size: Shape | None = None
+
+    @property
+    def number(self) -> int:
+        """In its name."""
+        return number_of(self.folder.name)
+
+    @property
+    def folder_name(self) -> str:
+        """As nnU-Net names data sets."""
+        return self.folder.name
+
+    def write(self, raw: Path) -> None:
+        """Link it."""
+        raw.parent.mkdir(parents=True, exist_ok=True)
+        raw.unlink(missing_ok=True)
+        raw.symlink_to(self.folder.resolve(), target_is_directory=True)
+
+
+Dataset = PhantomDataset | GivenDataset
 
 SMALL = PhantomDataset(902, "Benchmark", (32, 40, 36), 6)
 LARGE = PhantomDataset(903, "BenchmarkLarge", (144, 144, 144), 5, (128, 128, 128))
 """Cases that hold a patch of 128 cubed; the least number that nnU-Net splits into five folds."""
 
 
-def prepare(dataset: PhantomDataset) -> None:
-    """Generate it and let nnU-Net plan and preprocess it, unless that was done."""
+def prepare(dataset: Dataset) -> None:
+    """Write it and let nnU-Net plan and preprocess it, unless that was done."""
     done = Path(os.environ["nnUNet_preprocessed"]) / dataset.folder_name / "complete"
     if done.is_file():
         return
     raw = Path(os.environ["nnUNet_raw"]) / dataset.folder_name
-    write_phantom(raw, cases=dataset.cases, test_cases=0, shape=dataset.shape)
-    command = stock_command("nnUNetv2_plan_and_preprocess", "-d", str(dataset.number), "-c", "3d_fullres", "-np", "2")
-    subprocess.run(command, env=nnunet_environment(), check=True, stdout=subprocess.DEVNULL)
+    dataset.write(raw)
+    command = stock_command(
+        "nnUNetv2_plan_and_preprocess", "-d", str(dataset.number), "-c", "3d_fullres", "-np", str(cores())
+    )
+    subprocess.run(command, env=nnunet_environment(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     done.touch()

@@ -13,7 +13,7 @@ from unittest.mock import patch
 import torch
 
 from benchmarks.datasets import LARGE
-from benchmarks.measure import Comparison, Findings, take_turns, wait_for
+from benchmarks.measure import REPEATS, Comparison, Findings, take_turns, wait_for
 from benchmarks.plans import Plan, own_plan
 from benchmarks.trainers import CANDIDATES, make_trainer, trainers_for
 from nnunetv2_lwi.training.loading.device_loader import host_loader
@@ -40,11 +40,11 @@ def compare_loops(device: torch.device, workers: int) -> Findings:
     return compare_loops_on(own_plan(LARGE), device, workers, SECONDS)
 
 
-def compare_loops_on(plan: Plan, device: torch.device, workers: int, duration: float) -> Findings:
+def compare_loops_on(plan: Plan, device: torch.device, workers: int, duration: float, repeats: int = REPEATS) -> Findings:
     """All three trainers, turn and turn about; only the one that is measured has workers at the time."""
     title = f"whole loop, {workers} workers, {plan}"
     trainers = {name: make_trainer(cls, plan, device) for name, cls in trainers_for(plan).items()}
-    loops = take_turns({name: partial(run_loop, trainer, workers, duration) for name, trainer in trainers.items()})
+    loops = take_turns({name: partial(run_loop, trainer, workers, duration) for name, trainer in trainers.items()}, repeats)
     stock = next(iter(loops))
     rates = {name: [loop.rate for loop in of_one] for name, of_one in loops.items()}
     findings = Findings(

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.datasets import LARGE, SMALL, PhantomDataset, prepare
+from benchmarks.datasets import LARGE, SMALL, Dataset, prepare
 from nnunetv2_lwi.cli.plan import segmentation_heads
 from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.nnunet.target import read_target
@@ -46,7 +46,7 @@ class Plan:
         return f"{self.network}, {self.resolved['batch_size']} x {patch}"
 
 
-def make_plan(preset_name: str, dataset: PhantomDataset, overrides: Overrides) -> Plan:
+def make_plan(preset_name: str, dataset: Dataset, overrides: Overrides) -> Plan:
     """The plan of a preset for a data set, which is prepared if need be.
 
     Args:
@@ -64,7 +64,7 @@ def make_plan(preset_name: str, dataset: PhantomDataset, overrides: Overrides) -
     return Plan(network, configuration_name(preset, "3d_fullres"), plans, target.dataset_json)
 
 
-def own_plan(dataset: PhantomDataset) -> Plan:
+def own_plan(dataset: Dataset) -> Plan:
     """nnU-Net's own network for a data set."""
     overrides = {} if dataset.patch_size is None else {"patch_size": list(dataset.patch_size)}
     return make_plan(NO_PRESET.name, dataset, overrides)

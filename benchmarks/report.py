@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,7 +23,6 @@ PACKAGES = ("nnunetv2_lwi", "nnunetv2", "torch", "batchgeneratorsv2", "dynamic-n
 
 def describe_machine(device: torch.device) -> dict[str, object]:
     """Processor, cores, device, versions and commit."""
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     return {
         "device": torch.cuda.get_device_name() if device.type == "cuda" else str(device),
         "processor": _processor(),
@@ -31,8 +31,16 @@ def describe_machine(device: torch.device) -> dict[str, object]:
         "python": platform.python_version(),
         "nnUNet_compile": os.environ.get("nnUNet_compile", "not set: nnU-Net compiles on a GPU"),
         "versions": {package: version(package) for package in PACKAGES},
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": _commit(),
     }
+
+
+def _commit() -> str:
+    """Where the package lies in a checkout and git is there."""
+    if shutil.which("git") is None:
+        return "unknown"
+    found = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "unknown"
 
 
 def _processor() -> str:
