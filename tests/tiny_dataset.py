@@ -77,6 +77,11 @@ class TinyDataset:
         plans["continue_training"] = False
         return cls(plans, configuration, fold, self.dataset_json, torch.device("cpu"))
 
+    def write_plans(self, **lwi: Any) -> None:
+        """Settings into the ``lwi`` block of the plans, here and in the file."""
+        self.plans["configurations"]["3d_fullres"]["lwi"] |= lwi
+        save_json(self.plans, str(self.folder / "nnUNetPlans.json"), sort_keys=False)
+
     @property
     def folder(self) -> Path:
         """The preprocessed data set."""

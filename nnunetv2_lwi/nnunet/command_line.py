@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 SCRIPTS = ("nnUNetv2_train", "run_training")
 """The console script, and nnU-Net's module run with ``python -m``."""
-OTHERS_WITH_VALUE = ("-tr", "-num_gpus", "-device")
+OTHERS_WITH_VALUE = ("-num_gpus", "-device")
 """Known, so that what follows them does not pass for the data set."""
 
 
@@ -43,15 +44,20 @@ def begins_anew() -> bool:
     return words is not None and not (words.c or words.val)
 
 
-def _words() -> argparse.Namespace | None:
-    if not Path(sys.argv[0]).name.startswith(SCRIPTS):
-        return None
+def parse_training(words: Sequence[str]) -> argparse.Namespace:
+    """What stands behind ``nnUNetv2_train``: dataset, configuration, fold, tr, p, pretrained_weights, c, val, npz."""
     parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("dataset", nargs="?")
+    for position in ("dataset", "configuration", "fold"):
+        parser.add_argument(position, nargs="?")
     parser.add_argument("-p", default="nnUNetPlans")
+    parser.add_argument("-tr", default="nnUNetTrainer")
     parser.add_argument("-pretrained_weights", type=Path)
-    for flag in ("--c", "--val"):
+    for flag in ("--c", "--val", "--npz"):
         parser.add_argument(flag, action="store_true")
     for option in OTHERS_WITH_VALUE:
         parser.add_argument(option)
-    return parser.parse_known_args(sys.argv[1:])[0]
+    return parser.parse_known_args(words)[0]
+
+
+def _words() -> argparse.Namespace | None:
+    return parse_training(sys.argv[1:]) if Path(sys.argv[0]).name.startswith(SCRIPTS) else None

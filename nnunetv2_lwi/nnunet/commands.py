@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.interruption import ASKED_TO_END, AskedToEnd, Interruption
 from nnunetv2_lwi.names import FINAL
 
 Value = TypeVar("Value")
@@ -75,10 +76,22 @@ def run_command(command: Sequence[str], environment: Mapping[str, str], **how: A
     Else the same command, called again, would be a second writer to its folder. Elsewhere than on Linux it may outlive
     this process where that is killed by SIGKILL.
 
+    It is asked to end when this process is (SIGTERM, SIGUSR1), and this process then waits for it and ends too.
+
     Args:
-        how: more for :func:`subprocess.run`.
+        how: more for :class:`subprocess.Popen`.
+
+    Raises:
+        AskedToEnd: it was, and the command has ended.
     """
-    return subprocess.run(tied_to_this_process(command), env=environment, check=False, **how).returncode
+    with (
+        subprocess.Popen(tied_to_this_process(command), env=environment, **how) as process,
+        Interruption(process) as interruption,
+    ):
+        code = process.wait()
+    if interruption.asked or code == ASKED_TO_END:
+        raise AskedToEnd(f"{Path(command[0]).name} was asked to end, and has. The same command goes on from there.").told()
+    return code
 
 
 def tied_to_this_process(command: Sequence[str]) -> list[str]:

@@ -6,11 +6,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Thread
 from typing import Any
 
 import numpy as np
+import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_trainer
 from numpy._core import multiarray
 from torch import Tensor, nn
 from torch._dynamo import OptimizedModule
@@ -33,6 +37,20 @@ def without_compilation(network: nn.Module) -> nn.Module:
 def times_changed(parameter: Tensor) -> int:
     """How often a tensor was changed in place."""
     return parameter._version
+
+
+@contextmanager
+def distributed_on(device: torch.device) -> Iterator[None]:
+    """While it lasts nnU-Net's trainer wraps networks for this device.
+
+    It names GPUs by the rank, which on the second machine is none of its GPUs, and knows no other device.
+    """
+    wrap, indices = nnunet_trainer.DDP, None if device.type == "cpu" else [device.index]
+    nnunet_trainer.DDP = lambda network, device_ids: wrap(network, device_ids=indices)
+    try:
+        yield
+    finally:
+        nnunet_trainer.DDP = wrap
 
 
 def collector(loader: NonDetMultiThreadedAugmenter) -> Thread | None:

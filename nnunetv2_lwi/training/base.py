@@ -20,11 +20,12 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.parts import keys_handed_over
 from nnunetv2_lwi.handover.suitability import require_fitting
 from nnunetv2_lwi.handover.transfer import plan_transfer
+from nnunetv2_lwi.interruption import AskedToEnd, Interruption
 from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
 from nnunetv2_lwi.networks.memory import memory_of
 from nnunetv2_lwi.nnunet.command_line import given_weights
-from nnunetv2_lwi.nnunet.private import times_changed
+from nnunetv2_lwi.nnunet.private import distributed_on, times_changed
 from nnunetv2_lwi.planning.settings import LWISettings, TrainingSettings
 from nnunetv2_lwi.training.devices import does_not_fit, memory_of_gpu, out_of_memory, stay_on_own_cores
 from nnunetv2_lwi.training.distributed import mean_over_steps, world_size
@@ -72,6 +73,10 @@ class LWITrainer(LoadingTrainer):
 
         made = missing_folders(prepared.output_folder / WANDB)
         super().__init__(plans, configuration, fold, dataset_json, device)  # type: ignore[arg-type]
+        if self.is_ddp and (device.type != "cuda" or device.index is not None):
+            self.device = device  # in a launcher's group; nnU-Net takes the GPU of the rank's number
+            if device.type != "cuda":
+                self.grad_scaler = None
         self.made_folders = made
         self.num_epochs = self.training_settings.epochs
         self.initial_lr = self.training_settings.lr
@@ -85,6 +90,8 @@ class LWITrainer(LoadingTrainer):
         self._split_was_told = self.fold == "all"
         self._built_versions: dict[str, int] = {}
         self._last_checkpoint_at = monotonic()
+        self._steps_of_epoch = []
+        self._steps_before_cut = []
         self.voxel_checks = VoxelChecks([])
         self.train_cases: list[str] = []
         self.val_cases: list[str] = []
@@ -151,7 +158,8 @@ class LWITrainer(LoadingTrainer):
         if self.seed is not None:
             seed_all(self.seed)
         self._drawn_from = torch.get_rng_state()
-        super().initialize()
+        with distributed_on(self.device):
+            super().initialize()
         self._built_versions = self._versions()
         for decision in self.decisions:
             self.print_to_log_file(f"Left open by the plan: {decision}.")
@@ -198,10 +206,11 @@ class LWITrainer(LoadingTrainer):
 
         Raises:
             UserError: also where a disk is full or does not take a file; the checkpoints that stand are whole.
+            AskedToEnd: by a signal; what was trained is saved.
         """
         try:
-            super().run_training()
-        except UserError:
+            self._train_until_asked_to_end()
+        except (UserError, AskedToEnd):
             self._end_workers()
             raise
         except torch.OutOfMemoryError as error:
@@ -215,6 +224,19 @@ class LWITrainer(LoadingTrainer):
             raise writing_failed(error, error.filename or self.output_folder, doing) from error
         finally:
             self.writer.release()
+
+    def _train_until_asked_to_end(self) -> None:
+        with Interruption() as self.interruption:
+            try:
+                super().run_training()
+            except RuntimeError as error:
+                # a scheduler asks the loader's workers as well, and they end at once
+                if not (self.interruption.asked and "background workers" in str(error)):
+                    raise
+                self.save_within_epoch()
+                raise self.asked_to_end() from error
+            if self.is_asked_to_end():
+                raise self.asked_to_end()
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, EpochSchedule]:
         """Optimiser and schedule of the plan, with what a subclass has set otherwise since, as nnU-Net's variants do.
@@ -251,7 +273,11 @@ class LWITrainer(LoadingTrainer):
         self.optimizer.zero_grad(set_to_none=True)
         losses = self.losses_of(batch)
         self.optimize(losses["loss"])
-        return {name: value.detach() for name, value in losses.items()}
+        given = {name: value.detach() for name, value in losses.items()}
+        self._steps_of_epoch.append(given)
+        if self.interruption is not None:
+            self.end_if_asked()
+        return given
 
     def try_step(self, batch: dict[str, Any]) -> None:
         """Forward and backward pass; gradients are dropped."""
@@ -294,7 +320,7 @@ class LWITrainer(LoadingTrainer):
 
     def on_train_epoch_end(self, train_outputs: list[dict[str, Tensor]]) -> None:
         """Log the epoch's mean of what the steps returned."""
-        for name, value in self.means_of(train_outputs, "training").items():
+        for name, value in self.means_of([*self.take_steps_before_cut(), *train_outputs], "training").items():
             self.logger.log("train_losses" if name == "loss" else f"train_{name}", value, self.current_epoch)
 
     def means_of(self, outputs: list[dict[str, Tensor]], kind: str) -> dict[str, float]:

@@ -39,6 +39,13 @@ def all_agree(fine: bool) -> bool:
     return all(said)
 
 
+def any_rank(asked: bool, group: dist.ProcessGroup) -> bool:
+    """Whether any rank of a group says so, without a device."""
+    flag = torch.tensor(int(asked))
+    dist.all_reduce(flag, dist.ReduceOp.MAX, group)
+    return bool(flag)
+
+
 def mean_over_steps(outputs: Sequence[dict[str, Tensor]]) -> dict[str, float]:
     """Average each scalar over an epoch's steps and, in a distributed training, over the ranks.
 

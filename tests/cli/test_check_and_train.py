@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from batchgenerators.utilities.file_and_folder_operations import save_json
 
-from nnunetv2_lwi.cli import train as train_module
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.jobs import execution, steps
 from nnunetv2_lwi.nnunet import commands as nnunet_commands
 from nnunetv2_lwi.nnunet.target import read_target
 from nnunetv2_lwi.training import trial
@@ -76,7 +76,7 @@ def commands(monkeypatch) -> list[list[str]]:
         run.append([Path(command[0]).name, *command[1:]])
         return 0
 
-    monkeypatch.setattr(train_module, "run_command", record)
+    monkeypatch.setattr(execution, "run_command", record)
     return run
 
 
@@ -193,7 +193,7 @@ def test_train_needs_no_step_1_where_the_plan_starts_random(dataset, commands, c
 
 
 def test_train_stops_where_nnunet_failed(dataset, monkeypatch):
-    monkeypatch.setattr(train_module, "run_command", lambda *_: 3)
+    monkeypatch.setattr(execution, "run_command", lambda *_: 3)
     with pytest.raises(UserError, match="nnUNetTrainerLWIInit ended with exit code 3"):
         train()
 
@@ -253,7 +253,7 @@ def test_train_warns_of_a_step_2_that_a_gpu_is_too_small_for_before_step_1(datas
     needed = {"init": 7 * 2**30, "seg": 13 * 2**30}
     monkeypatch.setattr(nnunet_commands, "in_a_process_of_its_own", lambda function: 8 * 2**30)
     monkeypatch.setattr(trial, "memory_of_steps", lambda *_: needed)
-    train_module.tell_what_does_not_fit(read_target("999", "nnUNetPlans", "3d_fullres", 0), 1)
+    steps.tell_what_does_not_fit(read_target("999", "nnUNetPlans", "3d_fullres", 0), 1)
     warnings = capsys.readouterr().err.splitlines()
     assert warnings == [
         "nnunetv2_lwi: WARNING: Step 2 takes about 13.0 GiB of GPU memory by estimate, and the GPU has 8.0 GiB: lower "

@@ -24,10 +24,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
 from nnunetv2.run.run_training import run_training_entry
 
-from nnunetv2_lwi.cli import train as train_module
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
+from nnunetv2_lwi.jobs import execution
 from nnunetv2_lwi.names import FINAL, STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.commands import external_trainers
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
@@ -98,7 +98,7 @@ class AnyOrder(RuleBasedStateMachine):
             self.monkeypatch.setattr(cls, "perform_actual_validation", validate)
         self.monkeypatch.setattr(nnUNetTrainerLWIInit, "_begin_probes", lambda _: None)
         self.monkeypatch.setattr(nnUNetTrainerLWIInit, "_write_picture", lambda _: None)
-        self.monkeypatch.setattr(train_module, "run_command", in_this_process)
+        self.monkeypatch.setattr(execution, "run_command", in_this_process)
         self.monkeypatch.setenv("nnUNet_n_proc_DA", "0")
         self.monkeypatch.setenv("nnUNet_extTrainer", external_trainers())
         self.write()

@@ -56,7 +56,7 @@ def test_nnunets_command_names_the_option_so(monkeypatch):
     with_value = {
         action.option_strings[-1] for action in parsers[0]._actions if action.option_strings and action.nargs is None
     }
-    assert with_value == {*OTHERS_WITH_VALUE, "-p", "-pretrained_weights"}
+    assert with_value == {*OTHERS_WITH_VALUE, "-tr", "-p", "-pretrained_weights"}
     assert next(action.dest for action in parsers[0]._actions if not action.option_strings) == "dataset_name_or_id"
     options = {option for action in parsers[0]._actions for option in action.option_strings}
     assert "-pretrained_weights" in options

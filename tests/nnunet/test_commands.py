@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -64,12 +65,16 @@ def test_the_exit_code_is_the_command_s():
 def test_nothing_is_asked_of_python_that_windows_lacks(monkeypatch, platform):
     asked = {}
 
-    def record(command, **how):
-        asked.update(how, command=command)
-        return subprocess.CompletedProcess(command, 0)
+    class Recorded(contextlib.nullcontext):
+        def __init__(self, command, **how):
+            super().__init__(self)
+            asked.update(how, command=command)
+
+        def wait(self):
+            return 0
 
     monkeypatch.setattr(sys, "platform", platform)
-    monkeypatch.setattr(subprocess, "run", record)
+    monkeypatch.setattr(subprocess, "Popen", Recorded)
     run_command(["a"], {})
     assert "preexec_fn" not in asked and (asked["command"] == ["a"]) == (platform == "win32")
 

@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 import torch.multiprocessing as mp
-from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_trainer
 from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 
@@ -42,7 +41,6 @@ def run_rank(rank: int, folder: str, dataset: TinyDataset) -> None:
     dist.init_process_group("gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2)
     for number, block in enumerate(BLOCKS):
         torch.save(train_pretext(rank, block), f"{folder}/pretext_{number}_{rank}.pth")
-    nnunet_trainer.DDP = lambda network, device_ids: DistributedDataParallel(network)
     for seed in SEEDS:
         torch.save(train_with_trainer(dataset, seed), f"{folder}/trainer_{seed}_{rank}.pth")
         torch.save(keep_loaded_weights(dataset, seed), f"{folder}/loaded_{seed}_{rank}.pth")
@@ -62,7 +60,6 @@ def complain_into(path: Path) -> None:
 def keep_loaded_weights(dataset: TinyDataset, seed: int | None) -> dict[str, Any]:
     """What step 2 starts from where weights were loaded of which it keeps the encoder's."""
     trainer = dataset.trainer(nnUNetTrainerLWISeg, seed=seed)
-    trainer.device, trainer.grad_scaler = torch.device("cpu"), None
     trainer.initialize()
     for parameter in trainer.unwrapped_network.parameters():
         torch.nn.init.constant_(parameter, 7.0)
@@ -74,7 +71,6 @@ def keep_loaded_weights(dataset: TinyDataset, seed: int | None) -> dict[str, Any
 def start_random(dataset: TinyDataset, seed: int | None) -> dict[str, Any]:
     """What step 2 starts from where the plan names a scheme to draw its weights by."""
     trainer = dataset.trainer(nnUNetTrainerLWISeg, seed=seed, seg={"start": "random", "initialization": "kaiming_normal"})
-    trainer.device, trainer.grad_scaler = torch.device("cpu"), None
     trainer.initialize()
     trainer._start()
     state: dict[str, Any] = trainer.unwrapped_network.state_dict()
@@ -86,7 +82,6 @@ def go_on(dataset: TinyDataset, folder: Path) -> dict[str, Any]:
 
     def first_draws(epoch: int) -> torch.Tensor:
         trainer = dataset.trainer(nnUNetTrainerLWIInit, fold="all", seed=3)
-        trainer.device, trainer.grad_scaler = torch.device("cpu"), None
         trainer.initialize()
         if epoch:
             trainer.current_epoch = epoch
@@ -144,7 +139,6 @@ def train_with_trainer(dataset: TinyDataset, seed: int | None) -> dict[str, Any]
     """Step 1's trainer as nnU-Net starts it on each GPU, but on a CPU: a distributed nnU-Net itself knows CUDA only."""
     masking = {"patch_size": [2, 2, 2]}
     trainer = dataset.trainer(nnUNetTrainerLWIInit, fold="all", seed=seed, num_subvolumes=8, masking=masking)
-    trainer.device, trainer.grad_scaler = torch.device("cpu"), None
     trainer.on_train_start()
     used = record_batches(trainer)
     trainer.on_train_epoch_end([trainer.train_step(next(trainer.dataloader_train)) for _ in range(2)])
