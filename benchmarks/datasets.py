@@ -10,7 +10,7 @@ from pathlib import Path
 from nnunetv2_lwi.datasets.phantom import Shape, write_phantom
 from nnunetv2_lwi.nnunet.commands import nnunet_environment, stock_command
 from nnunetv2_lwi.nnunet.folders import number_of
-from nnunetv2_lwi.training.devices import cores
+from nnunetv2_lwi.training.machine.devices import cores
 
 
 @dataclass(frozen=True)

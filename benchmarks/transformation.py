@@ -11,7 +11,7 @@ import torch
 from benchmarks.measure import Comparison, Findings, Table, compare
 from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import MaskingSettings
-from nnunetv2_lwi.training.randomness import make_generator
+from nnunetv2_lwi.training.machine.randomness import make_generator
 
 CANDIDATE, BASELINE = "shuffle and mask", "copy"
 SAMPLES = 2

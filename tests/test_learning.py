@@ -10,7 +10,7 @@ from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextNetwork
 from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import LWISettings
-from nnunetv2_lwi.training.randomness import make_generator
+from nnunetv2_lwi.training.machine.randomness import make_generator
 from tests.networks_for_tests import build_unet
 
 PATCH = (32, 32, 32)

@@ -36,6 +36,7 @@ from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 
 from nnunetv2_lwi.training.base import LWITrainer
+from nnunetv2_lwi.training.interruptible import InterruptibleTrainer
 from nnunetv2_lwi.training.loaded import LoadingTrainer
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
@@ -60,6 +61,7 @@ OVERRIDDEN = {
     "on_epoch_end": [],
     "on_train_epoch_end": ["train_outputs"],
     "on_train_end": [],
+    "on_train_epoch_start": [],
     "on_train_start": [],
     "on_validation_epoch_end": ["val_outputs"],
     "perform_actual_validation": ["save_probabilities"],
@@ -92,7 +94,7 @@ def test_a_method_that_is_overridden_is_there_with_its_parameters(name):
 
 def test_no_method_is_overridden_but_those():
     """A method of ours that a new release adds by chance under the same name would be called by nnU-Net."""
-    classes = (ResumableTrainer, LoadingTrainer, LWITrainer, nnUNetTrainerLWIInit, nnUNetTrainerLWISeg)
+    classes = (ResumableTrainer, InterruptibleTrainer, LoadingTrainer, LWITrainer, nnUNetTrainerLWIInit, nnUNetTrainerLWISeg)
     ours = {name for cls in classes for name, value in vars(cls).items()
             if callable(value) or isinstance(value, (staticmethod, property))}  # fmt: skip
     assert {name for name in ours if hasattr(nnUNetTrainer, name)} - {"__doc__", "__module__"} == OVERRIDDEN.keys()

@@ -13,7 +13,7 @@ import torch
 from benchmarks.gpu.runner import Figures, Place
 from benchmarks.report import describe_machine
 from nnunetv2_lwi.networks.memory import GIB
-from nnunetv2_lwi.training.devices import cores
+from nnunetv2_lwi.training.machine.devices import cores
 
 DICE = re.compile(r"Mean Validation Dice:?\s+(\S+)")
 

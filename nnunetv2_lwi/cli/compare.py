@@ -209,7 +209,7 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
     """
     import torch
 
-    from nnunetv2_lwi.training.devices import require_device
+    from nnunetv2_lwi.training.machine.devices import require_device
 
     if not (arguments.list or arguments.report):
         require_device(torch.device(arguments.device))

@@ -60,7 +60,7 @@ def usable_device(given: str | None) -> str:
     """
     import torch
 
-    from nnunetv2_lwi.training.devices import require_device
+    from nnunetv2_lwi.training.machine.devices import require_device
 
     device = given or ("cuda" if torch.cuda.is_available() else "cpu")
     require_device(torch.device(device))

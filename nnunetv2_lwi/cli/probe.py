@@ -51,7 +51,7 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int, device
     from nnunetv2_lwi.nnunet.folders import require_preprocessed
     from nnunetv2_lwi.nnunet.split_file import Cases
     from nnunetv2_lwi.planning.configuration import resolve_configuration
-    from nnunetv2_lwi.training.devices import require_device
+    from nnunetv2_lwi.training.machine.devices import require_device
 
     device = torch.device(device_name or ("cuda" if torch.cuda.is_available() else "cpu"))
     require_device(device)

@@ -148,7 +148,7 @@ def require_both_steps(job: Job) -> None:
     """
     import torch
 
-    from nnunetv2_lwi.training.devices import require_gpus
+    from nnunetv2_lwi.training.machine.devices import require_gpus
     from nnunetv2_lwi.training.preconditions import require_trainable
 
     target, together = job.target, job.gpus * job.ranks
@@ -180,7 +180,7 @@ def tell_what_does_not_fit(target: Target, gpus: int) -> None:
     """Of both steps, before the first begins: step 2, with its classes, may need more memory than step 1."""
     from nnunetv2_lwi.errors import tell
     from nnunetv2_lwi.nnunet.commands import in_a_process_of_its_own
-    from nnunetv2_lwi.training.devices import does_not_fit, memory_of_gpu
+    from nnunetv2_lwi.training.machine.devices import does_not_fit, memory_of_gpu
     from nnunetv2_lwi.training.trial import memory_of_steps
 
     there = in_a_process_of_its_own(memory_of_gpu)

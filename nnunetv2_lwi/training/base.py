@@ -20,22 +20,22 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.parts import keys_handed_over
 from nnunetv2_lwi.handover.suitability import require_fitting
 from nnunetv2_lwi.handover.transfer import plan_transfer
-from nnunetv2_lwi.interruption import AskedToEnd, Interruption
+from nnunetv2_lwi.interruption import AskedToEnd
 from nnunetv2_lwi.networks.build import telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
 from nnunetv2_lwi.networks.memory import memory_of
 from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.nnunet.private import distributed_on, times_changed
 from nnunetv2_lwi.planning.settings import LWISettings, TrainingSettings
-from nnunetv2_lwi.training.devices import does_not_fit, memory_of_gpu, out_of_memory, stay_on_own_cores
-from nnunetv2_lwi.training.distributed import mean_over_steps, world_size
 from nnunetv2_lwi.training.loaded import LoadingTrainer
 from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
 from nnunetv2_lwi.training.loading.checked_voxels import VoxelChecks
+from nnunetv2_lwi.training.machine.devices import does_not_fit, memory_of_gpu, out_of_memory, stay_on_own_cores
+from nnunetv2_lwi.training.machine.distributed import mean_over_steps, world_size
+from nnunetv2_lwi.training.machine.overflow import mean_of_finite_steps
+from nnunetv2_lwi.training.machine.randomness import seed_all
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
-from nnunetv2_lwi.training.overflow import mean_of_finite_steps
 from nnunetv2_lwi.training.preconditions import require_trainable
-from nnunetv2_lwi.training.randomness import seed_all
 from nnunetv2_lwi.training.resumable import WANDB
 
 CHECKPOINTS_AT_ONCE = 3
@@ -209,7 +209,7 @@ class LWITrainer(LoadingTrainer):
             AskedToEnd: by a signal; what was trained is saved.
         """
         try:
-            self._train_until_asked_to_end()
+            self.train_until_asked_to_end()
         except (UserError, AskedToEnd):
             self._end_workers()
             raise
@@ -224,19 +224,6 @@ class LWITrainer(LoadingTrainer):
             raise writing_failed(error, error.filename or self.output_folder, doing) from error
         finally:
             self.writer.release()
-
-    def _train_until_asked_to_end(self) -> None:
-        with Interruption() as self.interruption:
-            try:
-                super().run_training()
-            except RuntimeError as error:
-                # a scheduler asks the loader's workers as well, and they end at once
-                if not (self.interruption.asked and "background workers" in str(error)):
-                    raise
-                self.save_within_epoch()
-                raise self.asked_to_end() from error
-            if self.is_asked_to_end():
-                raise self.asked_to_end()
 
     def configure_optimizers(self) -> tuple[torch.optim.Optimizer, EpochSchedule]:
         """Optimiser and schedule of the plan, with what a subclass has set otherwise since, as nnU-Net's variants do.

@@ -14,21 +14,21 @@ from nnunetv2_lwi.errors import shortened
 from nnunetv2_lwi.handover.record import UNLABELLED, Record, record_of
 from nnunetv2_lwi.nnunet.split_file import SPLIT_FILE, Cases, read_splits, require_cases, unused_cases
 from nnunetv2_lwi.planning.settings import LWISettings
-from nnunetv2_lwi.training.devices import cores
-from nnunetv2_lwi.training.distributed import all_agree, processes_here
+from nnunetv2_lwi.training.interruptible import InterruptibleTrainer
 from nnunetv2_lwi.training.loading.augmentation_trial import Disagreement, try_out
 from nnunetv2_lwi.training.loading.checked_voxels import CheckedDataset, VoxelChecks
 from nnunetv2_lwi.training.loading.device_loader import DeviceLoader, host_loader, loader_within, moved_to_device
 from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, Split, split
 from nnunetv2_lwi.training.loading.joined import JoinedDataset, UnlabelledDataset, describe_images
 from nnunetv2_lwi.training.loading.workers import end_workers
-from nnunetv2_lwi.training.resumable import ResumableTrainer
+from nnunetv2_lwi.training.machine.devices import cores
+from nnunetv2_lwi.training.machine.distributed import all_agree, processes_here
 from nnunetv2_lwi.training.step2_needs import highest_label
 from nnunetv2_lwi.unlabelled.alone import is_alone, split_scans
 from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
 
 
-class LoadingTrainer(ResumableTrainer):
+class LoadingTrainer(InterruptibleTrainer):
     """nnU-Net's trainer, which looks at what its loaders' workers read."""
 
     reads_labels: ClassVar[bool]

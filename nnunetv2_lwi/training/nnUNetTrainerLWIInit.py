@@ -29,11 +29,11 @@ from nnunetv2_lwi.nnunet.command_line import given_weights
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.loading.augmentation import OwnDraws
 from nnunetv2_lwi.training.loading.label_free import no_labels, of_images_alone, without_labels
+from nnunetv2_lwi.training.machine.randomness import make_generator, seed_for_going_on
 from nnunetv2_lwi.training.monitoring.description import describe_step1
 from nnunetv2_lwi.training.monitoring.progress import PretextLogger
 from nnunetv2_lwi.training.monitoring.readouts import PROBES_IN_A_TRAINING, TrainingProbe
 from nnunetv2_lwi.training.monitoring.validation import PretextEvaluator, validate_cases, write_progress_picture
-from nnunetv2_lwi.training.randomness import make_generator, seed_for_going_on
 from nnunetv2_lwi.unlabelled.alone import is_alone, on_scans_alone
 
 PICTURES_IN_A_TRAINING = 20

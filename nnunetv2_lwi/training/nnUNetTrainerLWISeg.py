@@ -28,7 +28,8 @@ from nnunetv2_lwi.planning.configuration import label_manager
 from nnunetv2_lwi.planning.recipes import way_back
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.base import LWITrainer
-from nnunetv2_lwi.training.distributed import sum_over_ranks, take_from_first_rank
+from nnunetv2_lwi.training.machine.distributed import sum_over_ranks, take_from_first_rank
+from nnunetv2_lwi.training.machine.overflow import with_finite_losses
 from nnunetv2_lwi.training.monitoring.outputs import (
     EPOCHS_WATCHED,
     count_hits,
@@ -36,7 +37,6 @@ from nnunetv2_lwi.training.monitoring.outputs import (
     mean_dice,
     outputs_of,
 )
-from nnunetv2_lwi.training.overflow import with_finite_losses
 from nnunetv2_lwi.training.step2_needs import finished_step1, step1_command
 
 

@@ -25,8 +25,8 @@ from nnunetv2_lwi.planning.intensities import warnings_of_intensities
 from nnunetv2_lwi.planning.plan_rules import misplaced_blocks, require_augmentable
 from nnunetv2_lwi.planning.recipes import Decision
 from nnunetv2_lwi.planning.settings import LWISettings, decisions
-from nnunetv2_lwi.training.devices import require_compiler, require_device
-from nnunetv2_lwi.training.distributed import is_first_rank
+from nnunetv2_lwi.training.machine.devices import require_compiler, require_device
+from nnunetv2_lwi.training.machine.distributed import is_first_rank
 from nnunetv2_lwi.training.step2_needs import problems_of_step2, require_step2
 from nnunetv2_lwi.unlabelled.alone import is_alone, require_fold_all
 

@@ -11,10 +11,8 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
 
-import torch
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
-from torch import Tensor, nn
-from torch import distributed as dist
+from torch import nn
 
 from nnunetv2_lwi.disk import remove_partial
 from nnunetv2_lwi.errors import UserError, shortened
@@ -29,14 +27,12 @@ from nnunetv2_lwi.handover.checkpoint import (
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
 from nnunetv2_lwi.handover.record import UNLABELLED, Record, differences, only_scans_are_new
 from nnunetv2_lwi.handover.transfer import misfits
-from nnunetv2_lwi.interruption import AskedToEnd, Interruption
 from nnunetv2_lwi.names import FINAL, STEP1_TRAINER
 from nnunetv2_lwi.nnunet.private import without_compilation
 from nnunetv2_lwi.one_writer import LOCK, OneWriter
 from nnunetv2_lwi.planning.recipes import way_back
-from nnunetv2_lwi.training.distributed import any_rank
+from nnunetv2_lwi.training.machine.randomness import get_random_state, seed_all, seed_for_going_on, set_random_state
 from nnunetv2_lwi.training.optimization import optimizer_of
-from nnunetv2_lwi.training.randomness import get_random_state, seed_all, seed_for_going_on, set_random_state
 
 KEYS_OF_A_CHECKPOINT = {
     "network_weights", "optimizer_state", "grad_scaler_state", "logging", "_best_ema", "current_epoch",
@@ -46,10 +42,6 @@ KEYS_OF_A_CHECKPOINT = {
 WANDB = "wandb"
 """The folder that Weights & Biases makes in the output folder."""
 
-STEPS_OF_EPOCH = "steps_of_epoch"
-"""What each step gave of an epoch that was cut in the middle."""
-STEPS_BETWEEN_LOOKS = 10
-"""At which ranks tell each other whether one of them got a signal."""
 SECONDS_BETWEEN_CHECKPOINTS = 600.0
 """``checkpoint_latest`` is written every epoch or this often, whichever is rarer."""
 
@@ -70,12 +62,6 @@ class ResumableTrainer(nnUNetTrainer):
     _writer: OneWriter | None = None
     _resume_random_state: dict[str, Any] | None = None
     _last_checkpoint_at: float
-    interruption: Interruption | None = None
-    """While it trains."""
-    _signals: Any = None
-    """By which ranks tell each other of signals, on the CPU."""
-    _steps_of_epoch: list[dict[str, Tensor]]
-    _steps_before_cut: list[dict[str, Tensor]]
 
     @property
     def unwrapped_network(self) -> nn.Module:
@@ -94,8 +80,6 @@ class ResumableTrainer(nnUNetTrainer):
         except UserError:
             self.discard_output()
             raise
-        if self.is_ddp:
-            self._signals = dist.new_group(backend="gloo")
         if self._resume_random_state is not None:
             self.restore_random_state(self._resume_random_state)
             self._resume_random_state = None
@@ -133,69 +117,19 @@ class ResumableTrainer(nnUNetTrainer):
             if not had:
                 self.writer.release()
 
-    def save_latest_if_due(self) -> None:
-        """Write ``checkpoint_latest`` if it is time; the last thing of an epoch, after ``current_epoch`` went on.
+    def save_latest_if_due(self, now: bool = False) -> None:
+        """Write ``checkpoint_latest`` if it is time, or now; the last thing of an epoch, after ``current_epoch`` went on.
 
         It comes after ``checkpoint_best``: the other way round, a run killed between the two would go on after an epoch
         whose weights, the best so far, are in no file.
         """
-        asked = self.is_asked_to_end()
-        due = asked or monotonic() - self._last_checkpoint_at >= SECONDS_BETWEEN_CHECKPOINTS
+        due = now or monotonic() - self._last_checkpoint_at >= SECONDS_BETWEEN_CHECKPOINTS
         if self.current_epoch == self.num_epochs or not due:
             return
         self.current_epoch -= 1  # save_checkpoint, as nnU-Net's, expects the epoch that ended
         self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
         self.current_epoch += 1
         self._last_checkpoint_at = monotonic()
-        if asked:
-            raise self.asked_to_end()
-
-    def is_asked_to_end(self) -> bool:
-        """Whether this rank, or another, got a signal that asks for it; all ranks have to ask at the same time."""
-        asked = self.interruption is not None and self.interruption.asked
-        return any_rank(asked, self._signals) if self._signals is not None else asked
-
-    def asked_to_end(self) -> AskedToEnd:
-        """What ends the training when it is saved."""
-        message = f"The training in {self.output_folder} was asked to end and is saved. The same command goes on (--c)."
-        error = AskedToEnd(message)
-        return error.told() if self.local_rank == 0 else error
-
-    def end_if_asked(self) -> None:
-        """Between two steps: save where the training is within its epoch, and end.
-
-        Raises:
-            AskedToEnd: it was asked to.
-        """
-        turn = self._signals is None or len(self._steps_of_epoch) % STEPS_BETWEEN_LOOKS == 0
-        if turn and self.is_asked_to_end():
-            self.save_within_epoch()
-            raise self.asked_to_end()
-
-    def save_within_epoch(self) -> None:
-        """Write ``checkpoint_latest`` in the middle of an epoch, from where a training goes on with its next step."""
-        if self.local_rank != 0 or self.disable_checkpointing:
-            return
-        self.current_epoch -= 1
-        content = self.checkpoint(finished=False)
-        self.current_epoch += 1
-        logged = content["logging"]
-        content["logging"] = {k: v[: self.current_epoch] if isinstance(v, list) else v for k, v in logged.items()}
-        steps = [{name: float(value) for name, value in step.items()} for step in self._steps_of_epoch]
-        content[LWI_KEY][STEPS_OF_EPOCH] = steps
-        write_checkpoint(content, Path(self.output_folder) / "checkpoint_latest.pth")
-
-    def on_train_epoch_start(self) -> None:
-        """nnU-Net's; of an epoch that was cut only what is left is trained."""
-        super().on_train_epoch_start()
-        self._steps_of_epoch = list(self._steps_before_cut)
-        self.num_iterations_per_epoch -= len(self._steps_before_cut)
-
-    def take_steps_before_cut(self) -> list[dict[str, Tensor]]:
-        """What the steps gave that an epoch had made before it was cut; the next epoch is a whole one again."""
-        steps, self._steps_before_cut = self._steps_before_cut, []
-        self.num_iterations_per_epoch += len(steps)
-        return steps
 
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint: nnU-Net's keys, and ours under ``lwi``; plain values and CPU tensors only."""
@@ -333,8 +267,6 @@ class ResumableTrainer(nnUNetTrainer):
         axes = checkpoint["inference_allowed_mirroring_axes"]
         self.inference_allowed_mirroring_axes = None if axes is None else tuple(axes)
         self.start = checkpoint[LWI_KEY]["start"]
-        for step in checkpoint[LWI_KEY].get(STEPS_OF_EPOCH, []):
-            self._steps_before_cut.append({name: torch.tensor(value, device=self.device) for name, value in step.items()})
         self._resume_random_state = checkpoint[LWI_KEY]["random_state"]
 
     def discard_output(self) -> None:

@@ -1,6 +1,6 @@
 """Trainings are killed again and again, go on with ``--c``, and end where they would have ended.
 
-Half of the kills strike while a checkpoint is being written, half at a random moment; of these half are SIGKILL, half SIGTERM.
+Half of the kills strike while a checkpoint is being written, half at a random moment, of these one in two by SIGTERM.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ import torch
 
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, read_checkpoint
 from nnunetv2_lwi.interruption import AskedToEnd
+from nnunetv2_lwi.training.interruptible import STEPS_OF_EPOCH
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.training.resumable import STEPS_OF_EPOCH
 
 TRAINERS = pytest.mark.parametrize("cls", [nnUNetTrainerLWIInit, nnUNetTrainerLWISeg])
 LONG = {"iterations_per_epoch": 4, "init": {"epochs": 3, "optimizer": "AdamW", "lr": 1e-3}}

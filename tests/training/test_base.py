@@ -12,7 +12,8 @@ import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
-from nnunetv2_lwi.training import base, devices, preconditions, resumable
+from nnunetv2_lwi.training import base, preconditions, resumable
+from nnunetv2_lwi.training.machine import devices
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.tiny_dataset import NAME

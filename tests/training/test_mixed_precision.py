@@ -10,9 +10,9 @@ import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training import resumable
+from nnunetv2_lwi.training.machine.overflow import mean_of_finite_steps, with_finite_losses
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.training.overflow import mean_of_finite_steps, with_finite_losses
 
 TRAINERS = pytest.mark.parametrize("cls", [nnUNetTrainerLWIInit, nnUNetTrainerLWISeg])
 SCALE = 2.0**16

@@ -14,9 +14,9 @@ from nnunetv2_lwi.method.pretext_network import PretextNetwork
 from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.loading.augmentation_trial import Trial
+from nnunetv2_lwi.training.machine.randomness import make_generator
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.training.randomness import make_generator
 from tests.networks.conftest import SMALL
 from tests.pretended_cuda import CUDA, PretendedCuda, pretend
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from nnunetv2_lwi.training.loading.augmentation import decided
 from nnunetv2_lwi.training.loading.device_loader import augment, tensors_of
 from nnunetv2_lwi.training.loading.device_transforms import Split
-from nnunetv2_lwi.training.randomness import seed_all
+from nnunetv2_lwi.training.machine.randomness import seed_all
 
 Value = TypeVar("Value")
 

@@ -22,8 +22,8 @@ from nnunetv2_lwi.method.reconstruction import reconstruction_loss
 from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
 from nnunetv2_lwi.nnunet.patches import batches, tile
 from nnunetv2_lwi.training.loading.checked_voxels import is_finite, not_finite
+from nnunetv2_lwi.training.machine.randomness import make_generator
 from nnunetv2_lwi.training.monitoring.pictures import PretextExample, draw_pretext_example
-from nnunetv2_lwi.training.randomness import make_generator
 
 CASES_WITH_PICTURE = 4
 CASES_BETWEEN_BARRIERS = 20

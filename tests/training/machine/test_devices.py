@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.training.devices import require_compiler, require_gpus
+from nnunetv2_lwi.training.machine.devices import require_compiler, require_gpus
 
 CUDA = torch.device("cuda")
 

@@ -20,11 +20,11 @@ from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextNetwork
 from nnunetv2_lwi.method.transformation import Transformation
 from nnunetv2_lwi.planning.settings import LWISettings
-from nnunetv2_lwi.training.distributed import mean_over_steps
+from nnunetv2_lwi.training.machine.distributed import mean_over_steps
+from nnunetv2_lwi.training.machine.randomness import get_random_state, make_generator
 from nnunetv2_lwi.training.monitoring import validation
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from nnunetv2_lwi.training.randomness import get_random_state, make_generator
 from tests.any_geometry.two_steps import record_batches
 from tests.networks.conftest import SMALL
 from tests.networks_for_tests import build_unet

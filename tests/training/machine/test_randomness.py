@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint, write_checkpoint
-from nnunetv2_lwi.training.randomness import get_random_state, make_generator, seed_all, set_random_state
+from nnunetv2_lwi.training.machine.randomness import get_random_state, make_generator, seed_all, set_random_state
 
 
 def draw() -> list[float]:
