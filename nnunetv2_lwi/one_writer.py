@@ -18,6 +18,8 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from nnunetv2_lwi.errors import UserError
 
 LOCK = ".writer.lock"
+OWNER = ".writer.txt"
+"""Beside the lock: who has it."""
 
 
 class OneWriter:

@@ -16,6 +16,7 @@ SUBCOMMANDS = {
     "splits": "write the published split of a data set",
     "unlabelled": "preprocess scans without labels, so that step 1 learns from them too",
     "train": "run step 1 and step 2; skip what is finished, resume what was cut",
+    "status": "tell how trainings stand: running, cut, stale or finished, with epoch, expected end and Dice",
     "check": "tell whether a step 1 checkpoint fits a data set, configuration and fold",
     "probe": "tell what a step 1 learned for a segmentation: a linear probe of every stage, beside a random start",
     "dice": "print a table of the Dice per label from nnU-Net's summary.json files",

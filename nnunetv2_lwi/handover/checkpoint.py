@@ -13,12 +13,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch.multiprocessing.reductions import StorageWeakRef
 
 from nnunetv2_lwi.disk import DISK_TROUBLE, disk_error_behind, writing_failed, written_whole
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover.plain import plain
 from nnunetv2_lwi.names import IN_ORDER_OF_RESUMING
 from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS
 
@@ -126,17 +126,6 @@ def _tensor_on_cpu(tensor: torch.Tensor, moved: dict[StorageWeakRef, torch.Tenso
     if key not in moved or moved[key].dtype != tensor.dtype:
         moved[key] = tensor.as_strided((storage.nbytes() // tensor.element_size(),), (1,), 0).cpu()
     return moved[key].as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
-
-
-def plain(value: Any) -> Any:
-    """numpy's scalars and arrays as Python's numbers and lists, within any nesting of dicts, lists and tuples."""
-    if isinstance(value, (np.generic, np.ndarray)):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {plain(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(plain(entry) for entry in value)
-    return value
 
 
 def _is_state_dict(value: Any) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nnunetv2_lwi.handover.checkpoint import plain
+from nnunetv2_lwi.handover.plain import plain
 from nnunetv2_lwi.planning.recipes import PAPERS_VALUES
 from nnunetv2_lwi.planning.settings import REMOVED, LWISettings, flatten
 

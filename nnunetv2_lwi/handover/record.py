@@ -7,8 +7,8 @@ from math import isfinite
 from typing import Any
 
 from nnunetv2_lwi.errors import UserError, shortened
-from nnunetv2_lwi.handover.checkpoint import plain
 from nnunetv2_lwi.handover.digest import differing_keys
+from nnunetv2_lwi.handover.plain import plain
 from nnunetv2_lwi.nnunet.contents import Content, changed, read_contents
 from nnunetv2_lwi.nnunet.folders import folder_of
 from nnunetv2_lwi.nnunet.split_file import Cases

@@ -1,4 +1,4 @@
-"""A training that is asked to end saves where it is, also in the middle of an epoch, and goes on as if it never had ended."""
+"""A training that is asked to end saves where it is, in the middle of an epoch too, and goes on as if it had not ended."""
 
 from __future__ import annotations
 

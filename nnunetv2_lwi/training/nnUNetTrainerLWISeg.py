@@ -14,9 +14,9 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 from torch import Tensor, nn
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.handover.checkpoint import plain
 from nnunetv2_lwi.handover.digest import changed_step2
 from nnunetv2_lwi.handover.initialization import initialize
+from nnunetv2_lwi.handover.plain import plain
 from nnunetv2_lwi.handover.record import with_scans
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
 from nnunetv2_lwi.handover.transfer import Transfer, hand_over, overwrite, plan_transfer
@@ -155,6 +155,10 @@ class nnUNetTrainerLWISeg(LWITrainer):
         self.print_to_log_file(f"Start: step 1 of {step1.origin} ({step1.path}). {transfer}")
         for warning in verdict.warnings:
             self.print_to_log_file(f"WARNING: {warning}.")
+
+    def standing(self) -> dict[str, Any]:
+        """With the settings of this step."""
+        return super().standing() | {"step2": self.lwi.step2()}
 
     def lwi_state(self) -> dict[str, Any]:
         """What is ours in a checkpoint, with the settings of this step."""

@@ -6,7 +6,7 @@ import os
 import shutil
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any, ClassVar
@@ -26,6 +26,7 @@ from nnunetv2_lwi.handover.checkpoint import (
 )
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
 from nnunetv2_lwi.handover.record import UNLABELLED, Record, differences, only_scans_are_new
+from nnunetv2_lwi.handover.standing import write_standing
 from nnunetv2_lwi.handover.transfer import misfits
 from nnunetv2_lwi.names import FINAL, STEP1_TRAINER
 from nnunetv2_lwi.nnunet.private import without_compilation
@@ -84,6 +85,7 @@ class ResumableTrainer(nnUNetTrainer):
             self.restore_random_state(self._resume_random_state)
             self._resume_random_state = None
         self._last_checkpoint_at = monotonic()
+        self.note_standing()
 
     def _be_the_only_writer(self) -> None:
         if self.local_rank != 0:
@@ -123,6 +125,7 @@ class ResumableTrainer(nnUNetTrainer):
         It comes after ``checkpoint_best``: the other way round, a run killed between the two would go on after an epoch
         whose weights, the best so far, are in no file.
         """
+        self.note_standing()
         due = now or monotonic() - self._last_checkpoint_at >= SECONDS_BETWEEN_CHECKPOINTS
         if self.current_epoch == self.num_epochs or not due:
             return
@@ -130,6 +133,17 @@ class ResumableTrainer(nnUNetTrainer):
         self.save_checkpoint(str(Path(self.output_folder) / "checkpoint_latest.pth"))
         self.current_epoch += 1
         self._last_checkpoint_at = monotonic()
+
+    def note_standing(self) -> None:
+        """Write how far the training is, for ``nnUNetv2_lwi status``; a disk that does not take it stops nothing."""
+        if self.local_rank == 0:
+            with suppress(OSError):
+                folder, logging = Path(self.output_folder), self.logger.get_checkpoint()
+                write_standing(folder, self.current_epoch, self.num_epochs, logging, self.standing())
+
+    def standing(self) -> dict[str, Any]:
+        """What tells a training of other settings."""
+        return {"digest": self.digest, "start": self.start}
 
     def save_checkpoint(self, filename: str) -> None:
         """Write a checkpoint: nnU-Net's keys, and ours under ``lwi``; plain values and CPU tensors only."""

@@ -18,7 +18,8 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import checkpoint
-from nnunetv2_lwi.handover.checkpoint import lacking_keys, on_cpu, plain, read_checkpoint, write_checkpoint
+from nnunetv2_lwi.handover.checkpoint import lacking_keys, on_cpu, read_checkpoint, write_checkpoint
+from nnunetv2_lwi.handover.plain import plain
 from tests.networks_for_tests import build_unet
 from tests.pretended_cuda import pretend
 
