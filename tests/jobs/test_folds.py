@@ -1,0 +1,116 @@
+"""Several folds, one after the other, by one job or by many: each fold by one of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.interruption import AskedToEnd
+from nnunetv2_lwi.jobs import execution
+from nnunetv2_lwi.jobs.folds import claimed, trainings_of_folds
+from nnunetv2_lwi.jobs.steps import Job
+from nnunetv2_lwi.nnunet.target import read_target
+from tests.tiny_dataset import NAME
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def commands(dataset, monkeypatch):
+    """Records what would be trained, fold by fold; the plan starts at random, so that there is one step."""
+    dataset.write_plans(seg={"start": "random", "epochs": 1})
+    run = []
+
+    def record(command, *_):
+        run.append(command[3])
+        return 0
+
+    monkeypatch.setattr(execution, "run_command", record)
+    return run
+
+
+@contextmanager
+def another_job_has(*folds: int):
+    """A process of its own, for one process may have a lock twice."""
+    program = (
+        "import sys; from contextlib import ExitStack; from tests.jobs.test_folds import claimed, job_of\n"
+        "with ExitStack() as all_of_them:\n"
+        "    print(*(all_of_them.enter_context(claimed(job_of(int(fold)))) for fold in sys.argv[1:]), flush=True)\n"
+        "    sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, *map(str, folds)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None and process.stdout.readline().split() == ["True"] * len(folds)
+        yield
+        process.communicate("")
+
+
+def job_of(fold) -> Job:
+    return Job(read_target("999", "nnUNetPlans", "3d_fullres", fold), "cpu")
+
+
+def train(*words: str) -> None:
+    main(["train", "999", "3d_fullres", "-device", "cpu", *words])
+
+
+def test_without_a_fold_every_fold_of_the_split_is_trained(commands):
+    train()
+    assert commands == ["0", "1", "2", "3", "4"]
+
+
+def test_folds_are_those_that_are_named_in_their_order(commands):
+    train("--folds", "3", "all", "0")
+    assert commands == ["3", "all", "0"]
+
+
+def test_a_fold_that_another_job_has_is_left_to_it(commands, capsys):
+    with another_job_has(1, 3):
+        train()
+    assert commands == ["0", "2", "4"]
+    assert "Left to other jobs, which have them: folds 1, 3." in capsys.readouterr().out
+    train("--folds", "1")
+    assert commands[3:] == ["1"], "the lock goes with its job"
+
+
+def test_a_fold_that_fails_stops_no_other(commands, monkeypatch, capsys):
+    monkeypatch.setattr(execution, "run_command", lambda command, *_: commands.append(command[3]) or int(command[3] == "1"))
+    with pytest.raises(UserError, match=r"1 of 3 folds failed\. Run the same command .* fold 1: nnUNetTrainerLWISeg ended"):
+        train("--folds", "0", "1", "2")
+    assert commands == ["0", "1", "2"] and "FAILED: fold 1" in capsys.readouterr().out
+
+
+def test_a_signal_ends_all_of_it(commands, monkeypatch):
+    def ask(command, *_):
+        commands.append(command[3])
+        raise AskedToEnd("asked")
+
+    monkeypatch.setattr(execution, "run_command", ask)
+    with pytest.raises(AskedToEnd):
+        train()
+    assert commands == ["0"]
+    with claimed(job_of(0)) as mine:
+        assert mine, "the fold is open again"
+
+
+def test_what_cannot_be_trained_leaves_no_trace(dataset, commands):
+    dataset.write_plans(seg={"start": "random", "epochs": 0})
+    with pytest.raises(UserError, match="5 of 5 folds failed"):
+        train()
+    assert commands == [] and not (dataset.results / NAME).exists()
+
+
+def test_a_fold_and_folds_are_one_too_many(commands):
+    with pytest.raises(UserError, match="Fold 0 and --folds: give one of them"):
+        main(["train", "999", "3d_fullres", "0", "--folds", "1"])
+
+
+def test_a_group_of_processes_takes_folds_one_by_one(commands, capsys):
+    with another_job_has(1):
+        assert [training.words[2] for training in trainings_of_folds([job_of(fold) for fold in (0, 1, 2)])] == ["0", "2"]
+    assert "Fold 1 is left to the job that has it." in capsys.readouterr().out
