@@ -21,5 +21,6 @@ CHECKS = (
     Check("one_rank", distributed.one_rank, 15),
     Check("demo", whole.demo, 120),
     Check("presets", steps.steps_of_all_presets, 60),
+    Check("compiled_presets", steps.compiled_presets, 120),
     Check("dataset", speed.own_dataset, 90),
 )

@@ -67,6 +67,12 @@ def compiled(place: Place) -> Iterator[Figures]:
         yield from _steps_of([own_plan(LARGE)], place, ("fp16",))
 
 
+def compiled_presets(place: Place) -> Iterator[Figures]:
+    """The small ones."""
+    with patch.dict(os.environ, nnUNet_compile="t"):
+        yield from _steps_of(small_preset_plans(place.torch_device), place, ("fp16",))
+
+
 def _steps_of(plans: Iterable[Plan], place: Place, precisions: Iterable[str] = tuple(DTYPES)) -> Iterator[Figures]:
     device = place.torch_device
     for plan in plans:
