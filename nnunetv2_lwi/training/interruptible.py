@@ -52,7 +52,10 @@ class InterruptibleTrainer(ResumableTrainer):
         """With a group by which ranks tell each other of signals."""
         super().on_train_start()
         if self.is_ddp:
-            self._signals = dist.new_group(backend="gloo")
+            try:
+                self._signals = dist.new_group(backend="gloo")
+            except RuntimeError as error:
+                self.print_to_log_file(f"WARNING: a signal that asks this training to end will not be heard: {error}")
 
     def save_latest_if_due(self, now: bool = False) -> None:
         """At once where it was asked to end, and then end; the last epoch is left to what follows it.
@@ -68,6 +71,8 @@ class InterruptibleTrainer(ResumableTrainer):
     def is_asked_to_end(self) -> bool:
         """Whether this rank, or another, got a signal that asks for it; all ranks have to ask at the same time."""
         asked = self.interruption is not None and self.interruption.asked
+        if self.is_ddp and self._signals is None:
+            return False  # one rank alone must not end
         return any_rank(asked, self._signals) if self._signals is not None else asked
 
     def asked_to_end(self) -> AskedToEnd:

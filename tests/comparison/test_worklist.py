@@ -19,6 +19,7 @@ from nnunetv2_lwi.comparison import worklist
 from nnunetv2_lwi.comparison.design import names_of
 from nnunetv2_lwi.comparison.worklist import WorkList, seconds_an_iteration
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.interruption import AskedToEnd
 from tests.comparison.conftest import write_result
 
 FORK = multiprocessing.get_context("fork")
@@ -110,6 +111,16 @@ def test_an_error_that_nobody_foresaw_stops_only_its_training(runs, places):
         work.run()
     assert [place.result.is_file() for place in places] == [False] + [True] * (len(places) - 1)
     assert "Traceback" in places[0].log.read_text() and "KeyError: 'case_7'" in places[0].log.read_text()
+
+
+def test_a_signal_ends_the_list_and_leaves_its_training_to_others(runs, places):
+    """Of a job whose time is over: the training has saved itself, and the next job goes on with it."""
+    work, _ = make_list(runs, places, failing(places[1], AskedToEnd("saved")))
+    with pytest.raises(AskedToEnd):
+        work.run()
+    assert [place.result.is_file() for place in places[:3]] == [True, False, False] and not work.failures
+    with FileLock(places[1].lock, blocking=False):
+        pass
 
 
 def test_what_another_process_does_is_waited_for_and_told_once(runs, places):

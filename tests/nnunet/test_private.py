@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 
 import numpy as np
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_trainer
 from torch import nn
 
-from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS, collector, end, times_changed, without_compilation
+from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS, collector, distributed_on, end, times_changed, without_compilation
 
 
 class Endless:
@@ -53,3 +55,15 @@ def test_workers_and_the_thread_that_collects_from_them_end():
     end(loader)
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_networks_are_wrapped_for_the_device_of_a_process_and_not_for_its_rank(monkeypatch):
+    """On the second machine of two the rank is none of its GPUs' numbers."""
+    wrapped = []
+    monkeypatch.setattr(nnunet_trainer, "DDP", lambda network, device_ids: wrapped.append((network, device_ids)))
+    before = nnunet_trainer.DDP
+    for device in (torch.device("cuda", 1), torch.device("cpu")):
+        with distributed_on(device):
+            nnunet_trainer.DDP("network", device_ids=[5])
+    assert wrapped == [("network", [1]), ("network", None)] and nnunet_trainer.DDP is before
+    assert "DDP(self.network, device_ids=[self.local_rank])" in inspect.getsource(nnunet_trainer.nnUNetTrainer.initialize)
