@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+from torch._dynamo import OptimizedModule
 
 from nnunetv2_lwi.method.feature_rank import FeatureMoments
 from nnunetv2_lwi.nnunet.patches import tile
@@ -65,9 +67,10 @@ def test_the_network_is_compiled_for_steps_alone(dataset, monkeypatch):
 
     torch.compiler.reset()
     trainer = dataset.trainer(nnUNetTrainerLWIInit)
-    trainer.initialize()
-    monkeypatch.setattr(trainer, "network", torch.compile(trainer.network, backend=count))
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=count))
+    monkeypatch.setattr(trainer, "_do_i_compile", lambda: True)
     trainer.run_training()
+    assert isinstance(trainer.network, OptimizedModule)
     assert len(list((Path(trainer.output_folder) / "pictures").iterdir())) == 2
     trainer.perform_actual_validation()
     assert len(compiled) == 2
