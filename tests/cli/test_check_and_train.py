@@ -259,3 +259,13 @@ def test_train_warns_of_a_step_2_that_a_gpu_is_too_small_for_before_step_1(datas
         "nnunetv2_lwi: WARNING: Step 2 takes about 13.0 GiB of GPU memory by estimate, and the GPU has 8.0 GiB: lower "
         "batch_size or patch_size (nnUNetv2_lwi plan --set), or take a smaller network."
     ]
+
+
+def test_train_tells_before_anything_that_a_batch_is_too_small_for_the_gpus(dataset, commands, monkeypatch):
+    """nnU-Net would end in an assertion, in each process."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
+    with pytest.raises(
+        UserError, match="A batch of 3d_fullres has 2 samples, too few for 3 GPUs or processes that share it"
+    ):
+        train("-num_gpus", "3", "-device", "cuda")
+    assert commands == [] and not list(dataset.results.iterdir())
