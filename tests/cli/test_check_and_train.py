@@ -264,8 +264,6 @@ def test_train_warns_of_a_step_2_that_a_gpu_is_too_small_for_before_step_1(datas
 def test_train_tells_before_anything_that_a_batch_is_too_small_for_the_gpus(dataset, commands, monkeypatch):
     """nnU-Net would end in an assertion, in each process."""
     monkeypatch.setattr("torch.cuda.device_count", lambda: 8)
-    with pytest.raises(
-        UserError, match="A batch of 3d_fullres has 2 samples, too few for 3 GPUs or processes"
-    ):
+    with pytest.raises(UserError, match="A batch of 3d_fullres has 2 samples, too few for 3 GPUs or processes"):
         train("-num_gpus", "3", "-device", "cuda")
     assert commands == [] and not list(dataset.results.iterdir())
