@@ -29,6 +29,7 @@ from nnunetv2_lwi.jobs.rendezvous import store_of_attempt
 from nnunetv2_lwi.jobs.steps import Training
 from nnunetv2_lwi.nnunet.command_line import parse_training
 from nnunetv2_lwi.nnunet.commands import external_trainers
+from nnunetv2_lwi.training.machine.devices import require_device
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 TIMEOUT = timedelta(hours=4)
@@ -52,8 +53,8 @@ def group_of_launcher(device: str, gpus: int) -> Group | None:
     """The group that a launcher started this process in; None where none did.
 
     Raises:
-        UserError: some of what a launcher tells is missing, ``-num_gpus`` asks for processes besides, or this rank has
-            no GPU.
+        UserError: some of what a launcher tells is missing, ``-num_gpus`` asks for processes besides, or there is no such
+            device, or none for this rank.
     """
     given = {name: os.environ[name] for name in VARIABLES if name in os.environ}
     if "RANK" not in given or "WORLD_SIZE" not in given:
@@ -72,7 +73,8 @@ def group_of_launcher(device: str, gpus: int) -> Group | None:
         raise UserError(
             f"-num_gpus {gpus} in a group that a launcher started: each of its {size} processes has one GPU; leave it out."
         )
-    if device == "cuda" and torch.cuda.is_available() and local_rank >= torch.cuda.device_count():
+    require_device(torch.device(device))
+    if device == "cuda" and local_rank >= torch.cuda.device_count():
         raise UserError(
             f"Rank {rank} is process {local_rank} of its machine, where torch can use {torch.cuda.device_count()} GPUs: "
             "start no more processes a machine than GPUs."

@@ -151,6 +151,14 @@ def test_a_launcher_is_known_by_what_it_tells(given, monkeypatch):
     assert group_of_launcher("cpu", 1) is None
 
 
+def test_a_group_on_machines_without_a_gpu_is_told_so_in_one_line(given, monkeypatch):
+    """Left out, -device is cuda; torch would end in a traceback, in every process."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    given()
+    with pytest.raises(UserError, match="This machine has no CUDA device that torch can use: append -device cpu"):
+        group_of_launcher("cuda", 1)
+
+
 @pytest.mark.parametrize(
     ("changes", "device", "gpus", "message"),
     [

@@ -13,26 +13,31 @@ from torch import Tensor, nn
 from torch import distributed as dist
 
 
+def is_distributed() -> bool:
+    """Whether this process trains together with others."""
+    return dist.is_available() and dist.is_initialized()
+
+
 def is_first_rank() -> bool:
     """Also where nothing is distributed."""
-    return not (dist.is_available() and dist.is_initialized()) or dist.get_rank() == 0
+    return not is_distributed() or dist.get_rank() == 0
 
 
 def world_size() -> int:
     """How many ranks train together; 1 where nothing is distributed."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if is_distributed() else 1
 
 
 def processes_here() -> int:
     """Of the training, how many share this machine; 1 where nothing is distributed."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not is_distributed():
         return 1
     return int(os.environ.get("LOCAL_WORLD_SIZE", dist.get_world_size()))
 
 
 def all_agree(fine: bool) -> bool:
     """Whether every rank says so."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not is_distributed():
         return fine
     said: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(said, fine)
@@ -53,7 +58,7 @@ def mean_over_steps(outputs: Sequence[dict[str, Tensor]]) -> dict[str, float]:
     """
     names = list(outputs[0])
     means = torch.stack([torch.stack([output[name].detach().float() for output in outputs]).mean() for name in names])
-    if dist.is_available() and dist.is_initialized():
+    if is_distributed():
         dist.all_reduce(means)
         means /= dist.get_world_size()
     return dict(zip(names, means.tolist(), strict=True))
@@ -61,7 +66,7 @@ def mean_over_steps(outputs: Sequence[dict[str, Tensor]]) -> dict[str, float]:
 
 def sum_over_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """The sum of an array over the ranks of a distributed training; elsewhere the array."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not is_distributed():
         return values
     gathered: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(gathered, values)
@@ -70,6 +75,6 @@ def sum_over_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def take_from_first_rank(network: nn.Module) -> None:
     """In a distributed training, the weights and buffers of the first rank in all: DistributedDataParallel did that once."""
-    if dist.is_available() and dist.is_initialized():
+    if is_distributed():
         for tensor in network.state_dict().values():
             dist.broadcast(tensor, 0)

@@ -22,6 +22,7 @@ from nnunetv2_lwi.method.reconstruction import reconstruction_loss
 from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
 from nnunetv2_lwi.nnunet.patches import batches, tile
 from nnunetv2_lwi.training.loading.checked_voxels import is_finite, not_finite
+from nnunetv2_lwi.training.machine.distributed import is_distributed
 from nnunetv2_lwi.training.machine.randomness import make_generator
 from nnunetv2_lwi.training.monitoring.pictures import PretextExample, draw_pretext_example
 
@@ -107,7 +108,7 @@ def validate_cases(
 
     In a distributed training each rank takes its share of the cases, and the first writes the summary.
     """
-    ranked = dist.is_available() and dist.is_initialized()
+    ranked = is_distributed()
     rank, world_size = (dist.get_rank(), dist.get_world_size()) if ranked else (0, 1)
     folder.mkdir(parents=True, exist_ok=True)
     mine: dict[str, dict[str, float]] = {}
