@@ -32,7 +32,6 @@ from nnunetv2_lwi.training.loading.augmentation import without_benchmarks
 from nnunetv2_lwi.training.loading.checked_voxels import VoxelChecks
 from nnunetv2_lwi.training.machine.devices import does_not_fit, memory_of_gpu, out_of_memory, stay_on_own_cores
 from nnunetv2_lwi.training.machine.distributed import mean_over_steps, world_size
-from nnunetv2_lwi.training.machine.overflow import mean_of_finite_steps
 from nnunetv2_lwi.training.machine.randomness import seed_all
 from nnunetv2_lwi.training.optimization import EpochSchedule, build_optimizer
 from nnunetv2_lwi.training.preconditions import require_trainable
@@ -312,9 +311,7 @@ class LWITrainer(LoadingTrainer):
 
     def means_of(self, outputs: list[dict[str, Tensor]], kind: str) -> dict[str, float]:
         """An epoch's means; where a scaler skips steps that overflow, they are left out and told."""
-        if self.grad_scaler is None:
-            return mean_over_steps(outputs)
-        means, overflowed = mean_of_finite_steps(outputs)
+        means, overflowed = mean_over_steps(outputs, only_finite=self.grad_scaler is not None)
         self.tell_of_overflows(overflowed, kind)
         return means
 

@@ -10,7 +10,8 @@ import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training import resumable
-from nnunetv2_lwi.training.machine.overflow import mean_of_finite_steps, with_finite_losses
+from nnunetv2_lwi.training.machine.distributed import mean_over_steps
+from nnunetv2_lwi.training.machine.overflow import with_finite_losses
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 
@@ -110,9 +111,10 @@ def test_without_a_scaler_one_broken_loss_ends_it(dataset, cls):
 
 def test_means_are_of_the_steps_that_are_finite():
     steps = [{"loss": torch.tensor(loss), "part": torch.tensor(part)} for loss, part in [(1, 2), (torch.inf, 9), (3, 4)]]
-    assert mean_of_finite_steps(steps) == ({"loss": 2.0, "part": 3.0}, 1)
-    means, left_out = mean_of_finite_steps(steps[1:2])
+    assert mean_over_steps(steps, only_finite=True) == ({"loss": 2.0, "part": 3.0}, 1)
+    means, left_out = mean_over_steps(steps[1:2], only_finite=True)
     assert np.isnan(means["loss"]) and left_out == 1
+    assert mean_over_steps(steps) == ({"loss": np.inf, "part": 5.0}, 0)
 
 
 def test_validation_losses_that_are_not_finite_give_way_to_the_others():

@@ -51,17 +51,28 @@ def any_rank(asked: bool, group: dist.ProcessGroup) -> bool:
     return bool(flag)
 
 
-def mean_over_steps(outputs: Sequence[dict[str, Tensor]]) -> dict[str, float]:
+def mean_over_steps(outputs: Sequence[dict[str, Tensor]], only_finite: bool = False) -> tuple[dict[str, float], int]:
     """Average each scalar over an epoch's steps and, in a distributed training, over the ranks.
 
     The scalars stay on their device until here, so that no step waits for the device.
+
+    Args:
+        only_finite: leave steps out that have a scalar that is not; their mean is NaN where no step is left.
+
+    Returns:
+        The means, and the number of steps left out, of all ranks.
     """
     names = list(outputs[0])
-    means = torch.stack([torch.stack([output[name].detach().float() for output in outputs]).mean() for name in names])
+    values = torch.stack([torch.stack([output[name].detach().float() for name in names]) for output in outputs])
+    taken = values.isfinite().all(dim=1, keepdim=True) if only_finite else torch.ones_like(values[:, :1], dtype=torch.bool)
+    sums = torch.where(taken, values, torch.zeros_like(values)).sum(dim=0)
+    counts = torch.cat([sums, taken.sum().float()[None], (~taken).sum().float()[None]])
     if is_distributed():
-        dist.all_reduce(means)
-        means /= dist.get_world_size()
-    return dict(zip(names, means.tolist(), strict=True))
+        dist.all_reduce(counts)
+    *totals, number, left_out = counts.tolist()
+    return {name: total / number if number else float("nan") for name, total in zip(names, totals, strict=True)}, int(
+        left_out
+    )
 
 
 def sum_over_ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:

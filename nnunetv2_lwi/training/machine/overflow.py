@@ -6,28 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch import distributed as dist
-
-from nnunetv2_lwi.training.machine.distributed import is_distributed
-
-
-def mean_of_finite_steps(outputs: Sequence[dict[str, Tensor]]) -> tuple[dict[str, float], int]:
-    """Average each scalar over the steps of an epoch whose scalars are all finite and, where distributed, over the ranks.
-
-    Returns:
-        The means, NaN where no step was finite, and the number of steps left out, of all ranks.
-    """
-    names = list(outputs[0])
-    values = torch.stack([torch.stack([output[name].detach().float() for name in names]) for output in outputs])
-    finite = values.isfinite().all(dim=1, keepdim=True)
-    sums = torch.where(finite, values, torch.zeros_like(values)).sum(dim=0)
-    counts = torch.cat([sums, finite.sum().float()[None], (~finite).sum().float()[None]])
-    if is_distributed():
-        dist.all_reduce(counts)
-    *totals, taken, left_out = counts.tolist()
-    return {name: total / taken if taken else float("nan") for name, total in zip(names, totals, strict=True)}, int(left_out)
 
 
 def with_finite_losses(outputs: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], int]:

@@ -128,7 +128,7 @@ def train_pretext(rank: int, block: dict[str, Any]) -> dict[str, Any]:
         outputs.append(losses)
         orders.append(batch.order)
     return {
-        "mean": mean_over_steps(outputs),
+        "mean": mean_over_steps(outputs)[0],
         "mine": torch.stack([output["loss"] for output in outputs]).mean().item(),
         "order": torch.stack(orders),
         "gradient": next(pretext.parameters()).grad,
