@@ -33,6 +33,21 @@ class UserError(SystemExit):
         return self.message.removeprefix(PREFIX)
 
 
+class HasAWriter(UserError):
+    """Another process writes to the folder."""
+
+
+class DoesNotFit(UserError):
+    """An answer: no."""
+
+
+class CouldNotLook(UserError):
+    """No answer: what the question is about could not be looked at."""
+
+    EXIT_CODE = 2
+    """Of the command; that of any other :class:`UserError` is 1."""
+
+
 def tell(message: str) -> None:
     """A line for the user that ends nothing, on stderr."""
     sys.stderr.write(f"{PREFIX}{message}\n")

@@ -58,7 +58,9 @@ class Interruption:
                 signal.signal(number, handler)
 
     def _notice(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a loader's worker, forked meanwhile: it is to end as ever
+        if os.getpid() != self._process:  # a loader's worker, forked meanwhile: its training ends it when it has saved
+            if number != signal.SIGTERM:
+                return
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.errors import HasAWriter
 
 LOCK = ".writer.lock"
 OWNER = ".writer.txt"
@@ -54,7 +54,7 @@ class OneWriter:
             False where the file system has no locks: nothing is known then of other writers.
 
         Raises:
-            UserError: another process has it.
+            HasAWriter: another process has it.
         """
         if self.held:
             return True
@@ -62,7 +62,7 @@ class OneWriter:
         try:
             lock.acquire()
         except Timeout as error:
-            raise UserError(
+            raise HasAWriter(
                 f"{self.folder} is being written to by another {self.kind}{self._who()}: wait until it ends, or end it, and "
                 f"{self.again}."
             ) from error
@@ -113,7 +113,7 @@ def in_turn(path: Path) -> Iterator[None]:
 
 def require_no_writer(folder: Path, name: str = LOCK) -> None:
     """Raises:
-    UserError: another process writes to the folder.
+    HasAWriter: another process writes to the folder.
     """
     if (folder / name).is_file():
         writer = OneWriter(folder, name)

@@ -18,6 +18,9 @@ from benchmarks.gpu.journal import FAILED, LEFT_OUT, OK, Journal
 from benchmarks.modes import as_nnunetv2_train
 from nnunetv2_lwi.nnunet.commands import end_with_parent
 
+TIMES_AS_LONG, AT_LEAST = 3, 60.0
+"""As its estimate, a check may take before it counts as hanging; seconds, for those that take hardly any."""
+
 Figures = Mapping[str, Any]
 
 
@@ -101,7 +104,7 @@ def run_all(checks: Sequence[Check], place: Place, journal: Journal, seconds: fl
             journal.add(check.name, LEFT_OUT, {"reason": f"it takes about {check.seconds:.0f} s, and {left:.0f} s are left"})
         else:
             worker = worker or Worker(place, journal)
-            reason = worker.run(check, left)
+            reason = worker.run(check, min(left, max(AT_LEAST, TIMES_AS_LONG * check.seconds)))
             if reason is not None:
                 failures += 1
                 journal.add(check.name, FAILED, {"reason": reason})

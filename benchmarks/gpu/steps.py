@@ -21,7 +21,7 @@ from benchmarks.precision import DTYPES, autocast_to
 from benchmarks.trainers import CANDIDATES, make_batch, make_trainer
 from nnunetv2_lwi.networks.memory import memory_of
 from nnunetv2_lwi.planning.presets import NO_PRESET, list_presets
-from nnunetv2_lwi.training.loading.augmentation_trial import Trial, try_out
+from nnunetv2_lwi.training.loading.augmentation_trial import Trial, make_both_ways
 from nnunetv2_lwi.training.loading.device_loader import loader_within
 from nnunetv2_lwi.training.loading.device_transforms import split
 
@@ -38,7 +38,9 @@ def augmentation(place: Place) -> Iterator[Figures]:
             with patch.dict(os.environ, nnUNet_n_proc_DA="0"), patch.object(cls, "may_augment_on_device", False):
                 loader = loader_within(trainer.get_dataloaders()[0])
             with trainer.left_as_it_is():
-                trial = try_out(loader, split(loader.transforms), place.torch_device, trainer.try_step, WORKERS[0])
+                trial = make_both_ways(loader, split(loader.transforms), place.torch_device).timed(
+                    trainer.try_step, WORKERS[0]
+                )
             times = {f"{part} ms": 1000 * getattr(trial, part) for part in ("in_worker", "cut", "on_device", "step")}
             gains = {f"gain {n} workers": gain_with(trial, n) for n in WORKERS}
             yield {"plan": str(plan), "trainer": name, **times, **gains}

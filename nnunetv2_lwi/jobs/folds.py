@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.errors import HasAWriter, UserError
 from nnunetv2_lwi.jobs.steps import Job, Training, require_both_steps, require_labelled_cases, trainings_left
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.nnunet.split_file import FOLDS, read_splits
@@ -38,6 +38,9 @@ def run_open_folds(jobs: Sequence[Job], run: Callable[[Training], None]) -> None
                 print(f"Fold {fold}:", flush=True)
                 for training in trainings_left(job):
                     run(training)
+        except HasAWriter as error:
+            print(f"Fold {fold}: {error.reason}", flush=True)
+            elsewhere.append(str(fold))
         except UserError as error:
             print(f"FAILED: fold {fold}: {error.reason}", flush=True)
             failures.append(f"fold {fold}: {error.reason}")
@@ -73,7 +76,7 @@ def claimed(job: Job) -> Iterator[bool]:
     writer = OneWriter(folder, LOCK.format(job.target.fold), kind="job", again="run the same command")
     try:
         writer.acquire()
-    except UserError:
+    except HasAWriter:
         yield False
         return
     try:

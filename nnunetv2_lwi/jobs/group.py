@@ -77,7 +77,7 @@ def group_of_launcher(device: str, gpus: int) -> Group | None:
     if device == "cuda" and local_rank >= torch.cuda.device_count():
         raise UserError(
             f"Rank {rank} is process {local_rank} of its machine, where torch can use {torch.cuda.device_count()} GPUs: "
-            "start no more processes a machine than GPUs."
+            "start no more processes a machine than GPUs, and let each see all of them (no --gpus-per-task)."
         )
     return Group(rank, size, local_rank, torch.device(device, local_rank) if device == "cuda" else torch.device(device))
 
@@ -97,11 +97,11 @@ def run_in_group(group: Group, trainings: Callable[[], Iterator[Training]]) -> N
     found, rank, size = next(rendezvous("env://", group.rank, group.size, timeout=TIMEOUT))
     store = store_of_attempt(found, rank, size, TIMEOUT_OF_START)
     dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=TIMEOUT)
-    try:
-        for training in _said_by_the_first(group, trainings):
-            run_here(training, group)
-    finally:
-        dist.destroy_process_group()
+    if group.device.type == "cuda":
+        torch.set_num_threads(1)  # as nnU-Net's command does
+    for training in _said_by_the_first(group, trainings):
+        run_here(training, group)
+    dist.destroy_process_group()  # not where a rank failed: it would wait for the others, which wait for it
 
 
 def _said_by_the_first(group: Group, trainings: Callable[[], Iterator[Training]]) -> Iterator[Training]:

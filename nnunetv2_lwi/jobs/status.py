@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from math import isnan
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +86,14 @@ def _look(folder: Path, step: int, changes: Callable[[int, Mapping[str, Any]], s
     if not folder.is_dir():
         return {"state": NONE}
     there = {entry.name for entry in os.scandir(folder)}
-    noted = _read_json(folder / FILE) if FILE in there else {}
+    noted = _read_object(folder / FILE) if FILE in there else {}
     figures = {"epoch": noted.get("epoch"), "epochs": noted.get("epochs")}
     writer = _read(folder / OWNER) if OWNER in there else None
     if writer is not None and _is_alive(writer, folder, noted):
         return {"state": RUNNING, **figures, "by": writer, "ends": _expected_end(folder, noted)}
     figures["stale"] = changes(step, noted) if noted else None
     if FINAL in there:
-        return {"state": FINISHED, **figures, "dice": _dice(folder) if step == 2 else None}
+        return {"state": FINISHED, **figures, "dice": validation_dice(folder) if step == 2 else None}
     return {"state": CUT if there & set(IN_ORDER_OF_RESUMING) else BEGUN, **figures, "by": writer}
 
 
@@ -107,8 +108,8 @@ def _folders(folder: Path) -> list[Path]:
 def _planned(folder: Path) -> Iterator[tuple[str, str]]:
     """Plans and configurations that have an ``lwi`` block."""
     for path in folder.glob("*.json"):
-        plans = _read_json(path)
-        configurations = plans.get("configurations", {}) if isinstance(plans, dict) else {}
+        plans = _read_object(path)
+        configurations = plans.get("configurations", {})
         for name in configurations:
             if "lwi" in resolve(plans, name):
                 yield str(plans.get("plans_name")), name
@@ -158,15 +159,17 @@ def _expected_end(folder: Path, noted: Mapping[str, Any]) -> str | None:
     return f"{end:%Y-%m-%d %H:%M}"
 
 
-def _dice(folder: Path) -> float | None:
+def validation_dice(folder: Path) -> float | None:
+    """Of a fold's final validation: nnU-Net's mean over foreground classes, 0 to 1; None where there is none yet."""
     with_dice = _read(folder / "validation" / "summary.json", BYTES_TO_DICE)
     found = DICE.search(with_dice or "")
-    return float(found[1]) if found else None
+    dice = float(found[1]) if found else None
+    return None if dice is None or isnan(dice) else dice
 
 
 def _changes(preprocessed: Path, plans_name: str, configuration: str) -> Callable[[int, Mapping[str, Any]], str | None]:
     """What tells in which settings a step was trained otherwise than its plan now says."""
-    plans = _read_json(preprocessed / f"{plans_name}.json")
+    plans = _read_object(preprocessed / f"{plans_name}.json")
     resolved = resolve(plans, configuration) if configuration in plans.get("configurations", {}) else None
     if resolved is None:
         return lambda step, noted: "its plan is not there any more"
@@ -178,6 +181,8 @@ def _changes(preprocessed: Path, plans_name: str, configuration: str) -> Callabl
     here = {key: resolved.get(key) for key in ("architecture", "patch_size", "spacing")} | {"lwi": settings.step1()}
 
     def changes(step: int, noted: Mapping[str, Any]) -> str | None:
+        if not isinstance(noted.get("digest"), dict):
+            return None
         there = {key: value for key, value in noted["digest"].items() if key != "image_channels"}
         state = {**noted, "digest": there}
         found = differing_keys(there, here) if step == 1 else changed_step2(state, here, settings)
@@ -192,6 +197,11 @@ def _read(path: Path, most: int = -1) -> str | None:
             return file.read(most)
     except OSError:
         return None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    content = _read_json(path)
+    return content if isinstance(content, dict) else {}
 
 
 def _read_json(path: Path) -> Any:

@@ -1,4 +1,5 @@
-"""What is used of other packages' private parts, where no public form does; CONTRIBUTING.md says what breaks if one goes.
+"""What is used of other packages' private parts, where no public form does; what breaks if one goes is in
+docs/developers/contributing.md.
 
 (Methods of nnU-Net's trainer and of batchgeneratorsv2's transforms that are overridden are in the trainers and in
 ``training/loading/device_transforms.py``; ``tests/test_nnunet_internals.py`` holds a test for each.)
@@ -57,6 +58,11 @@ def collector(loader: NonDetMultiThreadedAugmenter) -> Thread | None:
     """The thread that fetches batches from a loader's workers; none before the first batch."""
     thread: Thread | None = loader.results_loop_thread
     return thread
+
+
+def is_full(loader: NonDetMultiThreadedAugmenter) -> bool:
+    """Whether all that its workers and its thread may hold ready is there, so that they wait."""
+    return bool(loader.initialized and loader.results_loop_queue.full() and loader._queue.full())
 
 
 def end(loader: NonDetMultiThreadedAugmenter) -> None:

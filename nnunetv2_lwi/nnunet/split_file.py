@@ -9,13 +9,18 @@ from time import sleep, time
 from typing import Any, NamedTuple
 
 from nnunetv2.training.dataloading.nnunet_dataset import file_ending_dataset_mapping, infer_dataset_class
+from nnunetv2.utilities.crossval_split import generate_crossval_split
 
+from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError, shortened, tell
 
 SPLIT_FILE = "splits_final.json"
 
 FOLDS = 5
 """As many as nnU-Net makes where there is no split file."""
+
+SEED_OF_SPLIT = 12345
+"""nnU-Net's."""
 
 LOOKS, SECONDS_BETWEEN_LOOKS = 20, 0.25
 """At a file that is no JSON, and may be half written."""
@@ -46,6 +51,19 @@ def read_splits(dataset_folder: Path) -> list[Split]:
             "remove it and nnU-Net makes a new one."
         )
     return list(splits)
+
+
+def make_split_if_none(dataset_folder: Path, cases: Iterable[str]) -> None:
+    """Write the split that nnU-Net makes where there is none, at once: nnU-Net writes it in place, while others read it.
+
+    Jobs and ranks that start together all write the same.
+
+    Args:
+        cases: every preprocessed case.
+    """
+    path = dataset_folder / SPLIT_FILE
+    if not path.exists():
+        write_json(path, generate_crossval_split(sorted(map(str, cases)), seed=SEED_OF_SPLIT, n_splits=FOLDS))
 
 
 class Cases(NamedTuple):

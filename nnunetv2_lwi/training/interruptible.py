@@ -11,7 +11,7 @@ from torch import distributed as dist
 
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, write_checkpoint
 from nnunetv2_lwi.interruption import AskedToEnd, Interruption
-from nnunetv2_lwi.training.machine.distributed import any_rank
+from nnunetv2_lwi.training.machine.distributed import any_rank, require_same_on_all
 from nnunetv2_lwi.training.resumable import ResumableTrainer
 
 STEPS_OF_EPOCH = "steps_of_epoch"
@@ -25,6 +25,8 @@ class InterruptibleTrainer(ResumableTrainer):
 
     interruption: Interruption | None = None
     """While it trains."""
+    _within_epochs = False
+    """From the first epoch on: before, there is nothing to save."""
     _signals: Any = None
     """By which ranks tell each other of signals, on the CPU."""
     _steps_of_epoch: list[dict[str, Tensor]]
@@ -40,8 +42,8 @@ class InterruptibleTrainer(ResumableTrainer):
             try:
                 super().run_training()
             except RuntimeError as error:
-                # a scheduler asks the loader's workers as well, and they end at once
-                if not (self.interruption.asked and "background workers" in str(error)):
+                # who asks this process asks its loader's workers and the other ranks as well, and may end them first
+                if not (self.interruption.asked and self._within_epochs):
                     raise
                 self.save_within_epoch()
                 raise self.asked_to_end() from error
@@ -49,8 +51,13 @@ class InterruptibleTrainer(ResumableTrainer):
                 raise self.asked_to_end()
 
     def on_train_start(self) -> None:
-        """With a group by which ranks tell each other of signals."""
+        """With a group by which ranks tell each other of signals.
+
+        Raises:
+            UserError: ranks go on from different epochs.
+        """
         super().on_train_start()
+        require_same_on_all("epoch to go on from", self.current_epoch)
         if self.is_ddp:
             try:
                 self._signals = dist.new_group(backend="gloo")
@@ -107,6 +114,7 @@ class InterruptibleTrainer(ResumableTrainer):
 
     def on_train_epoch_start(self) -> None:
         """nnU-Net's; of an epoch that was cut only what is left is trained."""
+        self._within_epochs = True
         super().on_train_epoch_start()
         self._steps_of_epoch = list(self._steps_before_cut)
         self.num_iterations_per_epoch -= len(self._steps_before_cut)

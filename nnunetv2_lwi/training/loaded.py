@@ -12,17 +12,17 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 from nnunetv2_lwi.errors import shortened
 from nnunetv2_lwi.handover.record import UNLABELLED, Record, record_of
-from nnunetv2_lwi.nnunet.split_file import SPLIT_FILE, Cases, read_splits, require_cases, unused_cases
+from nnunetv2_lwi.nnunet.split_file import SPLIT_FILE, Cases, make_split_if_none, read_splits, require_cases, unused_cases
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.interruptible import InterruptibleTrainer
-from nnunetv2_lwi.training.loading.augmentation_trial import Disagreement, try_out
+from nnunetv2_lwi.training.loading.augmentation_trial import Disagreement, MadeBothWays, Trial, make_both_ways
 from nnunetv2_lwi.training.loading.checked_voxels import CheckedDataset, VoxelChecks
 from nnunetv2_lwi.training.loading.device_loader import DeviceLoader, host_loader, loader_within, moved_to_device
 from nnunetv2_lwi.training.loading.device_transforms import NoDeviceForm, Split, split
 from nnunetv2_lwi.training.loading.joined import JoinedDataset, UnlabelledDataset, describe_images
-from nnunetv2_lwi.training.loading.workers import end_workers
-from nnunetv2_lwi.training.machine.devices import cores
-from nnunetv2_lwi.training.machine.distributed import all_agree, processes_here
+from nnunetv2_lwi.training.loading.workers import end_workers, wait_until_full
+from nnunetv2_lwi.training.machine.devices import cores, one_thread
+from nnunetv2_lwi.training.machine.distributed import all_agree, is_distributed, processes_here
 from nnunetv2_lwi.training.step2_needs import highest_label
 from nnunetv2_lwi.unlabelled.alone import is_alone, split_scans
 from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
@@ -53,24 +53,41 @@ class LoadingTrainer(InterruptibleTrainer):
     def _augment_where_it_is_faster(self) -> None:
         """Move the augmentation to the device if a trial on this machine says so; whatever goes wrong with it, do not.
 
-        The trial changes nothing that a training goes on from: neither weights nor random states.
+        The trial changes nothing that a training goes on from: neither weights nor random states. In a group of ranks all
+        make steps, in which they wait for each other, or none.
         """
-        loader = loader_within(self.dataloader_train)
-        faster, told = False, ""
-        with self.left_as_it_is():
-            try:
-                shared = split(loader.transforms)
-                trial = try_out(loader, shared, self.device, self.try_step, self._workers_side_by_side())
-                faster, told = trial.is_faster, str(trial)
-            except (NoDeviceForm, Disagreement) as reason:
-                told = str(reason)
-            except Exception as error:
-                told = f"the trial ended with {type(error).__name__}: {' '.join(str(error).split())}"
-        if all_agree(faster):
-            self.augment_on_device(shared)
+        loader, workers = loader_within(self.dataloader_train), self._workers_side_by_side()
+        faster, told = False, "the trial failed on another rank"
+        with self.left_as_it_is(), one_thread():
+            made, problem = self._made_both_ways(loader)
+            if all_agree(made is not None) and made is not None:
+                trial, problem = self._timed(made, workers)
+                faster, told = trial is not None and trial.is_faster, str(trial)
+        told = problem or told
+        if all_agree(faster) and made is not None:
+            self.augment_on_device(made.shared)
             self.print_to_log_file(f"Augmentation runs on {self.device}; the loader's workers read and cut: {told}.")
         else:
             self.print_to_log_file(f"Augmentation runs in the loader's workers, as nnU-Net's: {told}.")
+
+    def _made_both_ways(self, loader: Any) -> tuple[MadeBothWays | None, str]:
+        """Batches for the trial, or why there are none."""
+        wait_until_full(self.dataloader_train)
+        try:
+            return make_both_ways(loader, split(loader.transforms), self.device), ""
+        except (NoDeviceForm, Disagreement) as reason:
+            return None, str(reason)
+        except Exception as error:
+            return None, f"the trial ended with {type(error).__name__}: {' '.join(str(error).split())}"
+
+    def _timed(self, made: MadeBothWays, workers: int) -> tuple[Trial | None, str]:
+        """The trial, or why there is none; a rank that fails here fails for all, as the others wait for it within a step."""
+        try:
+            return made.timed(self.try_step, workers), ""
+        except Exception as error:
+            if is_distributed():
+                raise
+            return None, f"the trial ended with {type(error).__name__}: {' '.join(str(error).split())}"
 
     def augment_on_device(self, shared: Split) -> None:
         """From the next training batch on."""
@@ -97,10 +114,11 @@ class LoadingTrainer(InterruptibleTrainer):
         """
         if is_alone(self.configuration_manager.configuration):
             return self._split_scans()
+        available = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
         if self.fold != "all":
             read_splits(Path(self.preprocessed_dataset_folder_base))
+            make_split_if_none(Path(self.preprocessed_dataset_folder_base), available)
         self.train_cases, self.val_cases = super().do_split()
-        available = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
         require_cases(self.train_cases, self.val_cases, available, self.preprocessed_dataset_folder)
         if not self._split_was_told:
             self._tell_of_unused(available)

@@ -1,6 +1,7 @@
 """What a launcher starts in the tests: ``nnUNetv2_lwi``, which besides keeps what the tests look at, rank by rank.
 
-``RANKS_FOLDER`` is where; ``DIES`` names a step, an epoch and a rank that is killed there, once.
+``RANKS_FOLDER`` is where; ``DIES`` names a step, an epoch and a rank that is killed there, once, and ``ASKS`` one that has
+the launcher asked to end, as a scheduler does.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 
 FOLDER = Path(os.environ["RANKS_FOLDER"])
 resumable.SECONDS_BETWEEN_CHECKPOINTS = 0.0
-run_training, on_epoch_start = LWITrainer.run_training, LWITrainer.on_epoch_start
+run_training, on_epoch_start, train_step = LWITrainer.run_training, LWITrainer.on_epoch_start, LWITrainer.train_step
+STEPS_BEFORE = 5
+"""Of an epoch, before the launcher is asked to end."""
 
 
 def and_keep_weights(trainer: Any) -> None:
@@ -39,7 +42,16 @@ def or_die(trainer: Any) -> None:
     on_epoch_start(trainer)
 
 
+def have_the_launcher_asked_to_end(trainer: Any, batch: dict[str, Any]) -> Any:
+    step, epoch, rank = os.environ.get("ASKS", "none,0,0").split(",")
+    here = (trainer.step, trainer.current_epoch, dist.get_rank()) == (step, int(epoch), int(rank))
+    if here and len(trainer._steps_of_epoch) == STEPS_BEFORE:
+        os.kill(os.getppid(), signal.SIGTERM)
+    return train_step(trainer, batch)
+
+
 LWITrainer.run_training = and_keep_weights  # type: ignore[method-assign]
+LWITrainer.train_step = have_the_launcher_asked_to_end  # type: ignore[method-assign]
 LWITrainer.on_epoch_start = or_die  # type: ignore[method-assign]
 
 

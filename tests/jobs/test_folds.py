@@ -98,6 +98,23 @@ def test_a_signal_ends_all_of_it(commands, monkeypatch):
         assert mine, "the fold is open again"
 
 
+def test_a_fold_that_a_stock_command_trains_is_left_to_it_and_no_failure(dataset, commands, capsys):
+    folder = dataset.output_folder("nnUNetTrainerLWISeg", 2)
+    folder.mkdir(parents=True)
+    program = (
+        "import sys; from pathlib import Path; from nnunetv2_lwi.one_writer import OneWriter\n"
+        "writer = OneWriter(Path(sys.argv[1])); print(writer.acquire(), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "True\n"
+        train()
+        process.communicate("")
+    assert commands == ["0", "1", "3", "4"]
+    assert "Left to other jobs, which have them: folds 2." in capsys.readouterr().out
+
+
 def test_what_cannot_be_trained_leaves_no_trace(dataset, commands):
     dataset.write_plans(seg={"start": "random", "epochs": 0})
     with pytest.raises(UserError, match="5 of 5 folds failed"):
@@ -106,7 +123,7 @@ def test_what_cannot_be_trained_leaves_no_trace(dataset, commands):
 
 
 def test_a_fold_and_folds_are_one_too_many(commands):
-    with pytest.raises(UserError, match="Fold 0 and --folds: give one of them"):
+    with pytest.raises(UserError, match="Fold 0 and -f: give one of them"):
         main(["train", "999", "3d_fullres", "0", "--folds", "1"])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -39,9 +40,15 @@ def environment(tmp_path):
     return without | own | {"PYTHONPATH": str(Path(__file__).parents[2])}
 
 
+def told(text: str) -> str:
+    """Of a launcher that failed: what its ranks ended with, which warnings may follow, and how it ended."""
+    causes = [line for line in text.splitlines() if re.search(r"Error\b|nnunetv2_lwi: ", line)]
+    return "\n".join([*causes, "...", text[-3000:]])
+
+
 def run(command: list[str], environment: dict[str, str]) -> str:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=SECONDS)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert done.returncode == 0, told(done.stdout + done.stderr)
     return done.stdout
 
 
@@ -113,6 +120,24 @@ def test_a_killed_rank_is_started_again_and_all_go_on(dataset_of_two, environmen
     assert "nnUNetTrainerLWIInit: skipped, step 2 has begun" in said
     assert_same_on_both_ranks(environment)
     assert all(rank["resumed"] and len(rank["losses"]) == 3 for rank in kept(environment, "seg"))
+
+
+def test_a_launcher_that_is_asked_to_end_has_saved_within_the_epoch_and_goes_on(dataset_of_two, environment):
+    """torchrun asks the loader's workers too, and they end at once; whichever rank notices first, it is saved."""
+    dataset_of_two.write_plans(init={"epochs": 1}, seg={"epochs": 2}, seed=3, iterations_per_epoch=60)
+    command = launcher("--nproc_per_node", "2", "--standalone")
+    with_workers = environment | {"nnUNet_n_proc_DA": "2"}
+    asked = subprocess.run(
+        command, env=with_workers | {"ASKS": "seg,1,1"}, capture_output=True, text=True, check=False, timeout=SECONDS
+    )
+    text = asked.stdout + asked.stderr
+    assert asked.returncode != 0 and "was asked to end and is saved" in text, told(text)
+    latest = dataset_of_two.output_folder("nnUNetTrainerLWISeg") / "checkpoint_latest.pth"
+    saved = torch.load(latest, weights_only=True)
+    assert saved["current_epoch"] == 1
+    assert 5 <= len(saved["lwi"]["steps_of_epoch"]) < 60, "in the middle of an epoch"
+    run(command, with_workers)
+    assert all(rank["resumed"] and len(rank["losses"]) == 2 for rank in kept(environment, "seg"))
 
 
 def test_what_the_first_rank_refuses_is_said_once(dataset_of_two, environment):

@@ -145,3 +145,20 @@ def test_a_thousand_folders_take_less_than_two_seconds_and_torch_is_not_needed(d
     assert time.monotonic() - started < 2
     program = "import sys; from nnunetv2_lwi.jobs import status; assert 'torch' not in sys.modules"
     run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("noted", [[1], {"epoch": 1, "epochs": 2}, {"epoch": 1, "epochs": 2, "digest": "x"}])
+def test_a_progress_file_of_another_kind_spoils_no_table(dataset, capsys, noted):
+    folder_with(dataset, noted=noted, checkpoint="checkpoint_latest.pth")
+    assert look(dataset, "all")[1].state == CUT
+    main(["status"])
+    assert "| all | 1 | cut |" in capsys.readouterr().out
+
+
+def test_a_dice_that_is_none_is_null_in_json(dataset, capsys):
+    folder = dataset.output_folder("nnUNetTrainerLWISeg")
+    (folder / "validation").mkdir(parents=True)
+    (folder / "checkpoint_final.pth").touch()
+    (folder / "validation" / "summary.json").write_text('{"foreground_mean": {"Dice": NaN}}')
+    main(["status", "--json"])
+    assert "NaN" not in capsys.readouterr().out

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 
 import pytest
+from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_module
+from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet import split_file
@@ -114,3 +116,16 @@ def test_the_cases_of_a_fold(dataset):
     assert cases_of_fold(folder, data, 1) is None, "nnU-Net draws 80 % at random"
     everything = cases_of_fold(folder, data, "all")
     assert everything is not None and sorted(everything.train) == sorted(everything.val) == [f"case_{n}" for n in range(5)]
+
+
+@BOTH
+def test_the_split_is_nnunets_own_and_written_at_once(make_dataset, cls, monkeypatch):
+    """nnU-Net writes it in place: of ranks that start together, one read it half written now and then."""
+    dataset = make_dataset()
+    trainer, path = dataset.trainer(cls), dataset.preprocessed / NAME / SPLIT_FILE
+    expected = nnUNetTrainer.do_split(trainer)
+    theirs = json.loads(path.read_text())
+    path.unlink()
+    monkeypatch.setattr(nnunet_module, "save_json", None)
+    assert trainer.do_split() == expected
+    assert json.loads(path.read_text()) == theirs and len(theirs) == 5

@@ -80,15 +80,38 @@ class Disagreement(Exception):
     """The device makes something else of a sample than a worker; says what."""
 
 
-def try_out(
-    loader: Any, shared: Split, device: torch.device, step: Callable[[dict[str, Any]], object], workers: int
-) -> Trial:
+@dataclass(frozen=True)
+class MadeBothWays:
+    """Batches that a worker and the device made alike.
+
+    Attributes:
+        batch: of the device's, to make steps with.
+    """
+
+    shared: Split
+    device: torch.device
+    batch: dict[str, Any]
+    in_worker: float
+    """Seconds a batch, as in :class:`Trial`."""
+    cut: float
+    on_device: float
+
+    def timed(self, step: Callable[[dict[str, Any]], object], workers: int) -> Trial:
+        """Make a few steps beside.
+
+        Args:
+            step: forward and backward pass on a batch of the device's.
+            workers: that can run side by side.
+        """
+        steps = [_seconds(lambda: step(self.batch), self.device)[0] for _ in range(1 + STEPS)]
+        return Trial(self.in_worker, self.cut, self.on_device, fmean(steps[1:]), workers)
+
+
+def make_both_ways(loader: Any, shared: Split, device: torch.device) -> MadeBothWays:
     """Make a few batches both ways.
 
     Args:
         loader: nnU-Net's, with all transforms; it is left as it is.
-        step: forward and backward pass on a batch of the device's.
-        workers: that can run side by side.
 
     Raises:
         Disagreement: the device makes something else of a sample.
@@ -101,8 +124,7 @@ def try_out(
         loader.transforms = whole
     batch = augment(samples, shared.on_device, device)
     read, in_worker, cut, on_device = (fmean(seconds) for seconds in zip(*batches[1:], strict=True))
-    steps = [_seconds(lambda: step(batch), device)[0] for _ in range(1 + STEPS)]
-    return Trial(read + in_worker, read + cut, on_device, fmean(steps[1:]), workers)
+    return MadeBothWays(shared, device, batch, read + in_worker, read + cut, on_device)
 
 
 def _both_ways(

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.networks.memory import GIB
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """While it lasts torch works on the CPU as in a loader's worker: nnU-Net gives each one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def require_device(device: torch.device) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch import distributed as dist
+
+from nnunetv2_lwi.errors import UserError
 
 
 def is_distributed() -> bool:
@@ -29,10 +32,14 @@ def world_size() -> int:
 
 
 def processes_here() -> int:
-    """Of the training, how many share this machine; 1 where nothing is distributed."""
+    """Of the training, how many share this machine; 1 where nothing is distributed. All ranks have to ask."""
     if not is_distributed():
         return 1
-    return int(os.environ.get("LOCAL_WORLD_SIZE", dist.get_world_size()))
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        return int(os.environ["LOCAL_WORLD_SIZE"])
+    names: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(names, socket.gethostname())
+    return names.count(socket.gethostname())
 
 
 def all_agree(fine: bool) -> bool:
@@ -42,6 +49,21 @@ def all_agree(fine: bool) -> bool:
     said: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(said, fine)
     return all(said)
+
+
+def require_same_on_all(what: str, value: Any) -> None:
+    """Raises:
+    UserError: not all ranks have the same.
+    """
+    if not is_distributed():
+        return
+    values: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    if different := [rank for rank, other in enumerate(values) if other != values[0]]:
+        raise UserError(
+            f"The processes of this training do not have the same {what}: the first {values[0]}, process {different[0]} "
+            f"{values[different[0]]}. A file system that shows files late may be the reason: run the same command again."
+        )
 
 
 def any_rank(asked: bool, group: dist.ProcessGroup) -> bool:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import distributed as dist
 
 from nnunetv2_lwi.training import loaded
 from nnunetv2_lwi.training.loading import augmentation_trial
-from nnunetv2_lwi.training.loading.augmentation_trial import Disagreement, Trial, require_same, try_out
+from nnunetv2_lwi.training.loading.augmentation_trial import Disagreement, Trial, make_both_ways, require_same
 from nnunetv2_lwi.training.loading.device_loader import DeviceLoader
 from nnunetv2_lwi.training.loading.device_transforms import split
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
+from tests.tiny_dataset import TinyDataset
 
 TRAINERS = pytest.mark.parametrize("cls", [nnUNetTrainerLWIInit, nnUNetTrainerLWISeg])
 CPU = torch.device("cpu")
@@ -82,7 +87,7 @@ def test_both_ways_make_the_same_of_the_same_samples(dataset, cls):
     loader, _ = trainer.get_dataloaders()
     inner, before = loader.data_loader, loader.data_loader.transforms
     steps = []
-    trial = try_out(inner, split(before), CPU, steps.append, workers=3)
+    trial = make_both_ways(inner, split(before), CPU).timed(steps.append, workers=3)
     assert trial.workers == 3 and min(trial.in_worker, trial.cut, trial.on_device) > 0
     assert trial.in_worker > trial.cut and inner.transforms is before
     assert len(steps) == 1 + augmentation_trial.STEPS and steps[0]["data"].shape == (2, 1, 8, 16, 16)
@@ -155,6 +160,40 @@ def test_one_rank_that_it_does_not_pay_for_decides_for_all(trying, monkeypatch):
     trainer = trying(nnUNetTrainerLWIInit)
     trainer.on_train_start()
     assert not isinstance(trainer.dataloader_train, DeviceLoader)
+
+
+def tried_by_a_rank(rank: int, folder: str, dataset: TinyDataset) -> None:
+    """What the second rank makes differs; the loss of both gathers from all ranks (batch Dice)."""
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo", init_method=f"file://{folder}/store", rank=rank, world_size=2, timeout=timedelta(minutes=2)
+    )
+    nnUNetTrainerLWISeg.may_augment_on_device = True
+    Trial.is_faster = True
+    if rank == 1:
+        augmentation_trial.augment = disagree
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"start": "random", "epochs": 1})
+    trainer.on_train_start()
+    loss = trainer.train_step(next(trainer.dataloader_train))["loss"]
+    torch.save((isinstance(trainer.dataloader_train, DeviceLoader), float(loss)), f"{folder}/{rank}.pth")
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+def disagree(*_: Any) -> None:
+    raise Disagreement("a mean of 1 in the place of 2")
+
+
+def test_a_rank_that_makes_other_batches_keeps_all_from_the_timed_steps(make_dataset, tmp_path, monkeypatch):
+    """In them ranks wait for each other: one that left them would take what it gathers next for the others' losses."""
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    monkeypatch.setenv("nnUNet_n_proc_DA", "0")
+    dataset = make_dataset()
+    dataset.plans["configurations"]["3d_fullres"]["batch_dice"] = True
+    mp.spawn(tried_by_a_rank, args=(str(tmp_path), dataset), nprocs=2, join=True)
+    outcomes = [torch.load(tmp_path / f"{rank}.pth", weights_only=True) for rank in range(2)]
+    assert [augments_on_device for augments_on_device, _ in outcomes] == [False, False]
+    assert all(np.isfinite(loss) for _, loss in outcomes)
 
 
 def test_workers_count_as_far_as_there_are_cores_for_them(trying, monkeypatch):
