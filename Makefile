@@ -1,5 +1,5 @@
 # make demo   the whole job on a generated data set, or on DATASET=path/to/DatasetXXX_Name
-# make test   lint, types and tests; what CI runs. TEST_DATASET=path/to/DatasetXXX_Name: the end-to-end tests on your data
+# make test   lint, types, docs and tests; what CI runs. TEST_DATASET=path/to/DatasetXXX_Name: the end-to-end tests on your data
 # make test-all adds every network and setting (an hour), make soak hundreds of kills, make test-matrix other versions and Pythons,
 # make bench measures, make gpu checks and measures what only a GPU can show,
 # make mutants changes method/ and handover/ line by line and tells which changes no test notices
@@ -29,7 +29,7 @@ unexport PYTHONPATH
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadscope
 
-.PHONY: install demo test lint types tests test-all test-matrix mutants soak bench gpu clean
+.PHONY: install demo test lint types docs tests test-all test-matrix mutants soak bench gpu clean
 
 install: $(INSTALLED)
 
@@ -39,7 +39,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 demo: install
-	$(BIN)/nnUNetv2_lwi demo --output $(OUT) --overwrite $(if $(DATASET),--dataset $(DATASET))
+	$(BIN)/nnUNetv2_lwi demo -o $(OUT) --overwrite $(if $(DATASET),-i $(DATASET))
 
 lint: install
 	$(BIN)/ruff check .
@@ -49,10 +49,15 @@ lint: install
 types: install
 	$(BIN)/mypy
 
+# The site, from docs/; links and anchors are checked, nothing is fetched.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "The site: .work/site/index.html"
+
 tests: install
 	$(PYTEST) -m "not slow and not soak"
 
-test: lint types tests
+test: lint types docs tests
 
 test-all: lint types
 	$(PYTEST) -m "not soak"

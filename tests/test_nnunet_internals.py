@@ -280,7 +280,7 @@ def test_pretrained_weights_leave_out_seg_layers_and_assert_the_rest(tmp_path):
 
 
 def test_pretrained_weights_are_unpickled(tmp_path):
-    """Documented as nnU-Net's: should it end, docs/errors.md and docs/how_it_works.md may say so."""
+    """Documented as nnU-Net's: should it end, docs/reference/errors.md and docs/explanation/method.md may say so."""
     torch.save({"network_weights": Path("not plain")}, tmp_path / "a.pth")
     with pytest.raises(pickle.UnpicklingError):
         torch.load(tmp_path / "a.pth", weights_only=True)

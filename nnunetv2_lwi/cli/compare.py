@@ -9,11 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunetv2_lwi.cli.options import add_set_option
+from nnunetv2_lwi.cli.options import (
+    add_device_option,
+    add_label_options,
+    add_output_option,
+    add_set_option,
+    add_target_options,
+)
 from nnunetv2_lwi.disk import require_writable, write_text
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.folders import folder_if_set
-from nnunetv2_lwi.nnunet.target import Target, parse_fold, read_target
+from nnunetv2_lwi.nnunet.target import Target, read_target
 from nnunetv2_lwi.one_writer import in_turn
 
 if TYPE_CHECKING:
@@ -23,17 +29,18 @@ if TYPE_CHECKING:
     from nnunetv2_lwi.comparison.sweep import Variant
     from nnunetv2_lwi.comparison.workplace import Workplace
 
+EXAMPLES = (
+    "compare -d 4 -c 3d_fullres --arms random,lwi_all --cases 8,36,all --seeds 3 -o /scratch/comparison",
+    "compare -d 4 -c 3d_fullres --arms lwi --sweep lwi.masking.ratio=0.2,0.4,0.6 -o /scratch/ratios",
+)
+PAGE = "howto/compare.md"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands where it has them."""
-    parser.add_argument("-d", dest="dataset", required=True, help="data set name or id")
-    parser.add_argument("-c", dest="configuration", default="3d_fullres", help="configuration (default: %(default)s)")
-    parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans (default: %(default)s)")
-    parser.add_argument(
-        "-f", dest="fold", type=parse_fold, default=0, help="fold whose cases train and validate (default: %(default)s)"
-    )
-    parser.add_argument("-o", dest="output", type=Path, required=True, help="folder of the comparison")
-    parser.add_argument("-device", default="cuda", choices=("cuda", "cpu", "mps"), help="(default: %(default)s)")
+    add_target_options(parser, fold="fold whose cases train and validate")
+    add_output_option(parser, "folder of the comparison", required=True)
+    add_device_option(parser)
     parser.add_argument(
         "--arms",
         default="random,lwi",
@@ -61,8 +68,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "lwi.init.epochs)",
     )
     parser.add_argument(
-        "--sweep", action="append", default=[], metavar="KEY=V1,V2", help="a setting of the lwi block in several values"
+        "--sweep",
+        action="append",
+        default=[],
+        metavar="KEY=V1,V2",
+        help="a setting of the lwi block in several values; may be repeated: --sweep lwi.masking.ratio=0.2,0.4 "
+        "(default: none)",
     )
+    add_label_options(parser)
     parser.add_argument(
         "--plain", action="store_true", help="predict test cases without mirroring only, in an eighth of the time"
     )
@@ -77,8 +90,11 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: the comparison is not possible as given, or a training failed.
     """
+    from nnunetv2_lwi.datasets.labels import selected_labels
+
     target = read_target(arguments.dataset, arguments.plans_name, arguments.configuration, arguments.fold)
     source = make_source(target)
+    labels = selected_labels(list(source.class_names().values()), arguments.labels, arguments.which)
     design = make_design(arguments, target, source)
     runs = design.runs()
     check(arguments, target, source, runs)
@@ -88,7 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
         return
     if not arguments.report:
         work(arguments, runs, places)
-    write_report(arguments.output, runs, places)
+    write_report(arguments.output, runs, places, labels)
 
 
 def make_source(target: Target) -> Source:
@@ -302,14 +318,14 @@ def _state(place: Workplace) -> str:
     return "begun" if place.folder.is_dir() else "to do"
 
 
-def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace]) -> None:
+def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace], labels: Sequence[str]) -> None:
     """comparison.csv, comparison.md, comparison.png and pictures of cases; processes that end together take turns."""
     from nnunetv2_lwi.comparison.pictures import draw_cases
     from nnunetv2_lwi.comparison.plots import draw_comparison
     from nnunetv2_lwi.comparison.results import read_outcomes, write_csv
     from nnunetv2_lwi.comparison.tables import write_tables
 
-    outcomes = read_outcomes(runs, places)
+    outcomes = read_outcomes(runs, places, labels)
     if not outcomes:
         raise UserError(f"No run in {folder} is finished yet.")
     with in_turn(folder / "report.lock"):

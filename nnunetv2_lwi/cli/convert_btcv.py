@@ -10,6 +10,9 @@ from nnunetv2_lwi.datasets.published_splits import SPLITS, number_of
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.folders import folder_of
 
+EXAMPLES = ("convert_btcv -i RawData -d 17 --name Synapse",)
+PAGE = "howto/datasets.md#synapse"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands."""

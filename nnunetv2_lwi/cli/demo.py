@@ -9,6 +9,7 @@ import shlex
 import time
 from pathlib import Path
 
+from nnunetv2_lwi.cli.options import add_device_option, add_output_option
 from nnunetv2_lwi.demonstration.execution import readable, run_stage
 from nnunetv2_lwi.demonstration.place import Demo, check_dataset, check_output, prepare
 from nnunetv2_lwi.demonstration.plans import DEMO_PLANS, NNUNET_PLANS, demo_plans
@@ -17,15 +18,18 @@ from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.commands import external_trainers, shell_exports, stock_command
 
+EXAMPLES = ("demo", "demo -i $nnUNet_raw/Dataset004_Hippocampus -o /scratch/demo -device cpu")
+PAGE = "start/first_run.md"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What the demo takes."""
-    parser.add_argument("--output", type=Path, default=Path("lwi_demo"), help="folder to work in (default: %(default)s)")
+    add_output_option(parser, "folder to work in (default: %(default)s)", "--output", default=Path("lwi_demo"))
     parser.add_argument("--overwrite", action="store_true", help="remove what an earlier demo left in that folder")
-    parser.add_argument("--dataset", type=Path, help="raw data set to use, which is only read (default: a phantom)")
     parser.add_argument(
-        "-device", "--device", choices=("cpu", "cuda", "mps"), help="(default: cuda where there is a GPU, else cpu)"
+        "-i", "--dataset", dest="dataset", type=Path, help="raw data set to use, which is only read (default: a phantom)"
     )
+    add_device_option(parser, found_out=True)
 
 
 def run(arguments: argparse.Namespace) -> None:

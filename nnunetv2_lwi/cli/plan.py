@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nnunetv2_lwi.cli.options import add_set_option
+from nnunetv2_lwi.cli.options import add_dataset_option, add_output_option, add_plans_option, add_set_option
 from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
@@ -25,20 +25,36 @@ if TYPE_CHECKING:
 SOURCE_WIDTH = 60
 COLUMNS = ("preset", "network", "patch", "spacing (mm)", "batch", "optimiser, step 1 / step 2", "source")
 OF_THE_PLAN = "the plan's"
+EXAMPLES = (
+    "plan --list",
+    "plan -d 4 --set lwi.init.epochs=50 --baseline",
+    "plan -d 17 --preset unetr_pp_synapse -o nnUNetPlans_mine",
+)
+PAGE = "reference/settings.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands."""
     parser.add_argument("--list", action="store_true", help="show the presets and stop")
-    parser.add_argument("-d", dest="dataset", help="data set name or id")
-    parser.add_argument("--preset", help="a preset, a JSON file of your own, or none for nnU-Net's own network")
-    parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans to start from (default: %(default)s)")
-    parser.add_argument("-c", dest="configuration", help="configuration to inherit from (default: the preset's, 3d_fullres)")
+    add_dataset_option(parser, required=False)
     parser.add_argument(
-        "-o",
+        "--preset",
+        default="none",
+        help="a preset, a JSON file of your own, or none for nnU-Net's own network (default: none)",
+    )
+    add_plans_option(parser, "plans to start from")
+    parser.add_argument("-c", dest="configuration", help="configuration to inherit from (default: the preset's, 3d_fullres)")
+    add_output_option(
+        parser,
+        "name of the plans to write (default: PLANS_PRESET; PLANS_lwi with --preset none)",
         dest="new_plans_name",
+        type=str,
         metavar="NEW_PLANS",
-        help="plans to write (default: PLANS_PRESET; PLANS_lwi with --preset none)",
+    )
+    parser.add_argument(
+        "--baseline",
+        action="store_true",
+        help="write also the twin NEW_PLANS_random: the same training from a random start, on the same preprocessed data",
     )
     add_set_option(parser, "a value of the configuration", "lwi.init.epochs=50")
     parser.add_argument("--overwrite", action="store_true", help="replace plans that this command wrote earlier")
@@ -53,9 +69,9 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.list:
         print_presets()
         return
-    if arguments.dataset is None or arguments.preset is None:
-        raise UserError("Name a data set with -d and a preset with --preset; nnUNetv2_lwi plan --list shows the presets.")
-    from nnunetv2_lwi.planning.application import apply_preset, configuration_name
+    if arguments.dataset is None:
+        raise UserError("Name a data set with -d; nnUNetv2_lwi plan --list shows the presets.")
+    from nnunetv2_lwi.planning.application import RANDOM_TWIN, apply_preset, configuration_name, random_twin
     from nnunetv2_lwi.planning.overrides import parse_overrides
     from nnunetv2_lwi.planning.presets import load_preset
     from nnunetv2_lwi.planning.spacing import borrowed_data_problem
@@ -68,8 +84,10 @@ def run(arguments: argparse.Namespace) -> None:
     target = read_target(arguments.dataset, arguments.plans_name, parent, 0)
     new_name = arguments.new_plans_name or f"{target.plans_name}_{'lwi' if preset.name == 'none' else preset.name}"
     path = free_path(target, new_name, arguments.overwrite)
+    twin_path = free_path(target, f"{new_name}{RANDOM_TWIN}", arguments.overwrite) if arguments.baseline else None
     plans = apply_preset(target.plans, preset, parent, new_name, overrides, segmentation_heads(target))
     configuration = configuration_name(preset, parent)
+    twin = random_twin(plans, configuration) if arguments.baseline else None
     problem = borrowed_data_problem(plans, configuration, target.plans)
     if problem is not None:
         raise UserError(f"--set {problem}: leave data_identifier out and preprocess anew, or keep the spacing.")
@@ -78,7 +96,12 @@ def run(arguments: argparse.Namespace) -> None:
     print_outcome(path, configuration, losses)
     print_decisions(plans, configuration)
     print_memory(plans, configuration, target)
-    print_next_commands(target, plans, configuration)
+    if twin is not None and twin_path is not None:
+        write_json(twin_path, twin)
+        print(f"Wrote {twin_path}: the same training from a random start, on the same preprocessed data.")
+    print_commands("Next", next_commands(target, plans, configuration))
+    if twin is not None:
+        print_commands("Baseline", training_commands(target, twin, configuration))
 
 
 def segmentation_heads(target: Target) -> int:
@@ -145,32 +168,37 @@ def print_memory(plans: dict[str, Any], configuration: str, target: Target) -> N
         )
 
 
-def print_next_commands(target: Target, plans: dict[str, Any], configuration: str) -> None:
+def next_commands(target: Target, plans: dict[str, Any], configuration: str) -> list[list[str]]:
     """From the new plans to predictions; preprocessing only where the data differ from the parent's."""
     from nnunetv2_lwi.nnunet.folders import number_of
     from nnunetv2_lwi.nnunet.inheritance import resolve
     from nnunetv2_lwi.unlabelled.alone import is_alone, on_scans_alone
 
     name, dataset = plans["plans_name"], target.dataset_name
-    identifier = resolve(plans, configuration)["data_identifier"]
+    if is_alone(resolve(on_scans_alone(plans, configuration), configuration)):
+        return [["nnUNetv2_train", dataset, configuration, "all", "-p", name, "-tr", STEP1_TRAINER]]
     commands = []
+    identifier = resolve(plans, configuration)["data_identifier"]
     if identifier != resolve(target.plans, target.configuration)["data_identifier"]:
         number = str(number_of(dataset))
         commands.append(["nnUNetv2_preprocess", "-d", number, "-plans_name", name, "-c", configuration])
-    if is_alone(resolve(on_scans_alone(plans, configuration), configuration)):
-        commands = [["nnUNetv2_train", dataset, configuration, "all", "-p", name, "-tr", STEP1_TRAINER]]
-        print_commands(commands)
-        return
-    for trainer in (STEP1_TRAINER, STEP2_TRAINER):
-        commands.append(["nnUNetv2_train", dataset, configuration, "0", "-p", name, "-tr", trainer])
-    commands.append(["nnUNetv2_predict", "-i", "IN", "-o", "OUT", "-d", dataset, "-c", configuration, "-f", "0"])
-    commands[-1] += ["-p", name, "-tr", STEP2_TRAINER]
-    print_commands(commands)
+    predict = ["nnUNetv2_predict", "-i", "IN", "-o", "OUT", "-d", dataset, "-c", configuration, "-f", "0", "-p", name]
+    return [*commands, *training_commands(target, plans, configuration), [*predict, "-tr", STEP2_TRAINER]]
 
 
-def print_commands(commands: Sequence[Sequence[str]]) -> None:
+def training_commands(target: Target, plans: dict[str, Any], configuration: str) -> list[list[str]]:
+    """Both steps; step 2 alone where it starts random."""
+    from nnunetv2_lwi.nnunet.inheritance import resolve
+
+    settings = LWISettings.from_configuration(resolve(plans, configuration))
+    trainers = (STEP2_TRAINER,) if settings.seg.start == "random" else (STEP1_TRAINER, STEP2_TRAINER)
+    words = ["nnUNetv2_train", target.dataset_name, configuration, "0", "-p", plans["plans_name"]]
+    return [[*words, "-tr", trainer] for trainer in trainers]
+
+
+def print_commands(title: str, commands: Sequence[Sequence[str]]) -> None:
     """As they are typed."""
-    print("Next:")
+    print(f"{title}:")
     for command in commands:
         print(f"  {shell_line(command)}")
 

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
-from nnunetv2_lwi.cli.options import add_target_options
+from nnunetv2_lwi.cli.options import add_device_option, add_target_options
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import FITTED_CASES, TESTED_CASES
 from nnunetv2_lwi.nnunet.target import Target, read_target
+
+EXAMPLES = ("probe $STEP1/checkpoint_final.pth -d 4 -c 3d_fullres -f 0",)
+PAGE = "explanation/method.md#what-a-segmentation-can-take-from-it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands."""
     parser.add_argument("checkpoint", type=Path, help="a finished step 1: checkpoint_final.pth of nnUNetTrainerLWIInit")
     add_target_options(parser)
-    parser.add_argument(
-        "-device", choices=("cuda", "cpu", "mps"), help="where the network runs (default: cuda where there is one, else cpu)"
-    )
+    add_device_option(parser, found_out=True)
     parser.add_argument("--fit", type=int, default=FITTED_CASES, help="training cases to fit on (default: %(default)s)")
     parser.add_argument("--test", type=int, default=TESTED_CASES, help="validation cases to test on (default: %(default)s)")
 
@@ -44,6 +46,7 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int, device
     import numpy as np
     import torch
     from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
+    from tqdm import tqdm
 
     from nnunetv2_lwi.handover.probing import probe_step1
     from nnunetv2_lwi.handover.suitability import check_step1
@@ -62,16 +65,25 @@ def probe_for(checkpoint: Path, target: Target, fitted: int, tested: int, device
     verdict.raise_if_refused(step1)
     folder = str(target.plans_file.parent / resolved.data_identifier)
     dataset = infer_dataset_class(folder)
+    fit_cases, test_cases = sorted(cases.train)[:fitted], sorted(set(cases.val) - set(cases.train))[:tested]
+    starts = 2 + bool(step1.kept_back)
+    progress = tqdm(total=starts * (len(fit_cases) + len(test_cases)), desc="Probing cases", disable=None)
+
+    def open_case(case: str) -> Any:
+        progress.update()
+        return dataset(folder, [case])
+
     probed = probe_step1(
         step1,
         target.plans,
         target.configuration,
         target.dataset_json,
-        lambda case: dataset(folder, [case]),
-        sorted(cases.train)[:fitted],
-        sorted(set(cases.val) - set(cases.train))[:tested],
+        open_case,
+        fit_cases,
+        test_cases,
         device,
     )
+    progress.close()
     classes = probed[0].classes
     rows = [["stage", "start", "AUC", "Dice", "rank", *(f"AUC / Dice of class {label}" for label in classes)]]
     for one in probed:

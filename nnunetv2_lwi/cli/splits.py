@@ -6,15 +6,19 @@ import argparse
 import json
 from pathlib import Path
 
+from nnunetv2_lwi.cli.options import add_dataset_option
 from nnunetv2_lwi.datasets.published_splits import SPLITS, match_cases
 from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.folders import folder_if_set, preprocessed_folder
 
+EXAMPLES = ("splits -d 17 --which synapse",)
+PAGE = "reference/networks.md#published-splits"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands."""
-    parser.add_argument("-d", dest="dataset", required=True, help="data set name or id")
+    add_dataset_option(parser)
     parser.add_argument("--which", required=True, choices=sorted(SPLITS), help="the published split")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing splits_final.json")
 

@@ -8,16 +8,23 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from nnunetv2_lwi.cli.options import complete_dataset
 from nnunetv2_lwi.nnunet.folders import find_dataset, folder_of
 
 if TYPE_CHECKING:
     from nnunetv2_lwi.jobs.status import Standing
 
+EXAMPLES = ("status", "status -d 4 --json")
+PAGE = "howto/clusters.md"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Data sets as in nnU-Net's commands."""
-    parser.add_argument("-d", dest="datasets", nargs="+", help="names or ids (default: all that have results)")
-    parser.add_argument("--json", action="store_true", help="as a list in JSON, for scripts")
+    option = parser.add_argument(
+        "-d", dest="datasets", nargs="+", metavar="DATASET", help="names or ids (default: all that have results)"
+    )
+    option.completer = complete_dataset  # type: ignore[attr-defined]
+    parser.add_argument("--json", action="store_true", help="print a list in JSON, for scripts")
 
 
 def run(arguments: argparse.Namespace) -> None:

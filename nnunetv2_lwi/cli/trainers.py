@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from nnunetv2_lwi.nnunet.commands import trainers_folder
+from nnunetv2_lwi.nnunet.commands import external_trainers
+
+EXAMPLES = ("trainers",)
+PAGE = "start/install.md"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -12,5 +15,5 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Print the folder and nothing else, for ``export nnUNet_extTrainer=$(nnUNetv2_lwi trainers)``."""
-    print(trainers_folder())
+    """Print folders and nothing else, for ``export nnUNet_extTrainer=$(nnUNetv2_lwi trainers)``: ours, yours."""
+    print(external_trainers())

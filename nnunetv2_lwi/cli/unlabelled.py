@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nnunetv2_lwi.cli.options import add_dataset_option, add_plans_option
 from nnunetv2_lwi.disk import read_json, require_writable
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.folders import find_dataset, folder_if_set, folder_of
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from nnunetv2_lwi.unlabelled.raw_scans import Found
     from nnunetv2_lwi.unlabelled.update import Outcome
 
+EXAMPLES = ("unlabelled -d 4 -c 3d_fullres", "unlabelled -d 4 -i /data/more_scans /data/old_scans")
+PAGE = "howto/unlabelled.md"
 SOME_LEFT_OUT = 3
 """Exit code; 0: every scan can be used; 1: none, or a mistake."""
 MOST_LINES = 20
@@ -26,11 +29,16 @@ PROCESSES = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Names as in nnU-Net's commands."""
-    parser.add_argument("-d", dest="dataset", required=True, help="data set name or id")
+    add_dataset_option(parser)
     parser.add_argument(
-        "-c", dest="configurations", nargs="+", default=["3d_fullres"], help="one or more (default: 3d_fullres)"
+        "-c",
+        dest="configurations",
+        nargs="+",
+        default=["3d_fullres"],
+        metavar="CONFIGURATION",
+        help="one or more (default: 3d_fullres)",
     )
-    parser.add_argument("-p", dest="plans_name", default="nnUNetPlans", help="plans (default: %(default)s)")
+    add_plans_option(parser)
     parser.add_argument(
         "-i",
         dest="folders",
@@ -53,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="first plan the data set from its images alone, for one without labels (or with too few)",
     )
     source.add_argument(
-        "--plan-of", metavar="DATASET", help="first take over the plans of that name of another data set, as they are"
+        "--plan-of",
+        metavar="DATASET",
+        help="first take over the plans of that name of another data set, as they are (default: none)",
     )
 
 

@@ -33,12 +33,14 @@ class Outcome:
     Attributes:
         result: of step 2, as :func:`~nnunetv2_lwi.comparison.execution.execute` writes it.
         step1: of step 1, if there was one.
+        classes: that are reported; averages are over them.
     """
 
     run: Run
     place: Workplace
     result: dict[str, Any]
     step1: dict[str, Any] | None
+    classes: tuple[str, ...]
 
     @property
     def origins(self) -> list[dict[str, Any]]:
@@ -90,7 +92,7 @@ def average_of_both(
         ours, theirs = (outcome.values(cases, mirroring, metric, AVERAGE) for outcome in (arm, baseline))
         return ours, theirs
     both = [
-        np.stack([outcome.values(cases, mirroring, metric, name) for name in class_names(arm)], axis=-1)
+        np.stack([outcome.values(cases, mirroring, metric, name) for name in arm.classes], axis=-1)
         for outcome in (arm, baseline)
     ]
     defined = np.isfinite(both).all(axis=0)
@@ -113,15 +115,20 @@ def _value(classes: dict[str, dict[str, float | None]], metric: str, class_name:
     return fmean(defined) if defined else np.nan
 
 
-def read_outcomes(runs: Sequence[Run], places: Sequence[Workplace]) -> list[Outcome]:
-    """Those runs that are finished, in the runs' order, with the scores of the cases that all of them have."""
+def read_outcomes(runs: Sequence[Run], places: Sequence[Workplace], labels: Sequence[str] | None = None) -> list[Outcome]:
+    """Those runs that are finished, in the runs' order, with the scores of the cases that all of them have.
+
+    Args:
+        labels: the classes that are reported, in that order; None for all.
+    """
     by_key = {place.training.key: place for place in places}
     outcomes = []
     for run in runs:
         place = by_key[run.training.key]
         result, after = read_result(place), run.training.after
         if result is not None and result["scores"]:
-            outcomes.append(Outcome(run, place, result, read_result(by_key[after.key]) if after else None))
+            classes = tuple(place.source.class_names().values() if labels is None else labels)
+            outcomes.append(Outcome(run, place, result, read_result(by_key[after.key]) if after else None, classes))
     return _with_shared_cases(outcomes)
 
 
@@ -150,7 +157,9 @@ def _with_shared_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
         scores: ScoresByKind = {}
         for (cases, how), names in shared.items():
             by_case = outcome.scores(cases, how) or {}
-            scores.setdefault(cases, {})[how] = {name: by_case[name] for name in sorted(names)}
+            scores.setdefault(cases, {})[how] = {
+                name: {label: by_case[name][label] for label in outcome.classes} for name in sorted(names)
+            }
         restricted.append(replace(outcome, result={**outcome.result, "scores": scores}))
     return restricted
 
@@ -159,11 +168,6 @@ def scored(outcomes: Iterable[Outcome]) -> list[Kind]:
     """Every pair of cases and mirroring that all outcomes have: test first, and without mirroring first, as in the paper."""
     kinds = [{(cases, how) for cases, by in o.result["scores"].items() for how in by if by[how]} for o in outcomes]
     return sorted(set.intersection(*kinds), key=lambda kind: (kind[0] != TEST, kind[1] != PLAIN)) if kinds else []
-
-
-def class_names(outcome: Outcome) -> list[str]:
-    """In the data set's order."""
-    return list(outcome.place.source.class_names().values())
 
 
 def write_csv(outcomes: Sequence[Outcome], path: Path) -> None:
@@ -198,7 +202,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     }
     for cases, how in scored([outcome]):
         for metric in METRICS:
-            for name in (AVERAGE, *class_names(outcome)):
+            for name in (AVERAGE, *outcome.classes):
                 values = outcome.values(cases, how, metric, name)
                 row[f"{cases}_{how}_{metric}_{name}"] = "" if np.isnan(values).all() else f"{np.nanmean(values):.5f}"
     row |= {f"probe_{stage}_{start}": f"{area:.4f}" for (stage, start), area in outcome.probed.items()}

@@ -40,13 +40,15 @@ def _parse(text: str) -> tuple[str, list[Any]]:
     key, equals, values = (part.strip() for part in text.partition("="))
     key = key.removeprefix("lwi.")
     if not equals:
-        raise UserError(f"--sweep {text} is not of the form key=value,value, for example masking.ratio=0.2,0.4,0.6.")
+        raise UserError(f"--sweep {text} is not of the form key=value,value, for example lwi.masking.ratio=0.2,0.4,0.6.")
     known = flatten(as_json(LWISettings()))
     if key not in known or key in NOT_SWEPT:
         settings = ", ".join(name for name in known if name not in NOT_SWEPT)
         raise UserError(f"--sweep {text}: {key} cannot be swept. Settings: {settings}; starts are arms, seeds have --seeds.")
     if not all(value.strip() for value in values.split(",")):
-        raise UserError(f"--sweep {text}: a value is missing. Write key=value,value, for example masking.ratio=0.2,0.4,0.6.")
+        raise UserError(
+            f"--sweep {text}: a value is missing. Write key=value,value, for example lwi.masking.ratio=0.2,0.4,0.6."
+        )
     try:
         return key, json.loads(f"[{values}]")
     except ValueError:

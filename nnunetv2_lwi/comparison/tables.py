@@ -12,7 +12,6 @@ from nnunetv2_lwi.comparison.results import (
     METRICS,
     Outcome,
     average_of_both,
-    class_names,
     scored,
     undefined_distances,
 )
@@ -45,7 +44,7 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     for cases, how in scored(outcomes):
         number = len(outcomes[0].scores(cases, how) or {})
         for metric in METRICS:
-            parts.append(f"## {metric}, {number} {cases} cases, {HOW[how]}\n")
+            parts.append(f"## {metric}, {number} {cases} cases, {HOW[how]}{_of_labels(outcomes[0])}\n")
             parts.append(score_table(outcomes, baseline, cases, how, metric))
     if any(outcome.probed for outcome in outcomes):
         parts.append("## What step 1 learned\n")
@@ -62,6 +61,12 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     )
     parts.append(speed_table(outcomes))
     return "\n".join(parts)
+
+
+def _of_labels(outcome: Outcome) -> str:
+    """For a heading, where not all classes are reported."""
+    every = len(outcome.place.source.class_names())
+    return "" if len(outcome.classes) == every else f", {len(outcome.classes)} of {every} classes"
 
 
 def _mixed_origins(outcomes: Sequence[Outcome]) -> list[str]:
@@ -107,7 +112,7 @@ def probe_table(outcomes: Sequence[Outcome]) -> str:
 
 def score_table(outcomes: Sequence[Outcome], baseline: str, cases: str, how: str, metric: str) -> str:
     """Rows: labelled cases and arms; columns: classes, their average and its paired difference to the baseline."""
-    names, groups = [*class_names(outcomes[0]), AVERAGE], grouped(outcomes)
+    names, groups = [*outcomes[0].classes, AVERAGE], grouped(outcomes)
     rows = [["labelled cases", "arm", "seeds", *names, f"difference to {baseline}"]]
     factor = 100 if metric == "Dice" else 1
     if metric == "HD95":

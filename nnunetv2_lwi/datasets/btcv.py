@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_json
+from tqdm import tqdm
 
 from nnunetv2_lwi.errors import UserError
 
@@ -121,7 +122,7 @@ def check_volumes(download: Download) -> list[str]:
     for path in download.test_images.values():
         _read_header(path)
     shifted = []
-    for case, image_path in download.images.items():
+    for case, image_path in tqdm(download.images.items(), "Checking", disable=None):
         image, label = _read_header(image_path), _read_header(download.labels[case])
         _check_geometry(case, image, label)
         _check_values(download.labels[case])
@@ -199,7 +200,7 @@ def _fill(download: Download, folder: Path) -> None:
     for name, files in copies.items():
         if files:
             (folder / name).mkdir(parents=True)
-        for stem, path in files.items():
+        for stem, path in tqdm(files.items(), f"Writing {name}", disable=None):
             shutil.copyfile(path, folder / name / f"{stem}{FILE_ENDING}")
     generate_dataset_json(
         str(folder),

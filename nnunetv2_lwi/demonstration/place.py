@@ -90,7 +90,7 @@ def check_dataset(dataset: Path) -> None:
         UserError: it is missing, wrongly named, or incomplete.
     """
     if not dataset.is_dir():
-        raise UserError(f"There is no folder {dataset}: --dataset names a data set in nnU-Net's raw format.")
+        raise UserError(f"There is no folder {dataset}: -i names a data set in nnU-Net's raw format.")
     if not re.fullmatch(r"Dataset\d{3}_.+", dataset.name):
         raise UserError(f"{dataset} is not named as nnU-Net needs it: call the folder Dataset, three digits, _, a name.")
     try:
@@ -112,17 +112,17 @@ def check_output(output: Path, dataset: Path | None, overwrite: bool) -> None:
     Raises:
         UserError: the folder lies in the data set, is an earlier demo's, holds something else, or cannot be written to.
     """
-    require_writable(output, "give another --output")
+    require_writable(output, "give another -o")
     if dataset is not None and output.resolve().is_relative_to(dataset.resolve()):
-        raise UserError(f"{output} lies in the data set, which is only read: give another --output.")
+        raise UserError(f"{output} lies in the data set, which is only read: give another -o.")
     if dataset is not None and dataset.resolve().is_relative_to(output.resolve()):
-        raise UserError(f"{output} holds the data set, and --overwrite would remove it: give another --output.")
+        raise UserError(f"{output} holds the data set, and --overwrite would remove it: give another -o.")
     if output.is_dir() and not any(output.iterdir()):
         return
     if (output / MARKER).is_file() and not overwrite:
-        raise UserError(f"{output} holds an earlier demo: give --overwrite to remove it, or another --output.")
+        raise UserError(f"{output} holds an earlier demo: give --overwrite to remove it, or another -o.")
     if output.exists() and not (output / MARKER).is_file():
-        raise UserError(f"{output} exists and is not an earlier demo's: give another --output.")
+        raise UserError(f"{output} exists and is not an earlier demo's: give another -o.")
 
 
 def count_files(folder: Path, ending: str) -> int:

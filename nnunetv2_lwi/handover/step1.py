@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nnunetv2_lwi.errors import UserError, shortened
+from nnunetv2_lwi.errors import DoesNotFit, UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
 from nnunetv2_lwi.handover.record import GONE_SCANS, Record, differences, read_plain, read_scans
@@ -60,10 +60,10 @@ class Verdict:
 
     def raise_if_refused(self, step1: Step1) -> None:
         """Raises:
-        UserError: the step 1 does not fit.
+        DoesNotFit: it does not.
         """
         if self.refusals:
-            raise UserError(f"{step1.path} cannot start this training: {'; '.join(self.refusals)}.")
+            raise DoesNotFit(f"{step1.path} cannot start this training: {'; '.join(self.refusals)}.")
 
 
 def read_step1(path: str | os.PathLike[str]) -> Step1:

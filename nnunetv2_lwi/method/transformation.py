@@ -62,11 +62,11 @@ def unshuffle_slabs(shuffled: Tensor, order: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class MaskGrid:
-    """A grid of mask patches laid over a patch; the last cells are cut where the edges do not divide.
+    """A grid of cells laid over a patch; the last cells are cut where the edges do not divide.
 
     Attributes:
         patch_size: (D, H, W), what is covered.
-        cell_size: edges of one mask patch, none longer than the patch.
+        cell_size: edges of one cell, none longer than the patch.
     """
 
     patch_size: tuple[int, int, int]
@@ -74,7 +74,7 @@ class MaskGrid:
 
     @classmethod
     def over(cls, patch_size: tuple[int, int, int], mask_patch: tuple[int, int, int], slabs: int) -> MaskGrid:
-        """The grid for mask patches capped by the slab's thickness in depth and by the patch in plane."""
+        """The grid of cells capped by the slab's thickness in depth and by the patch in plane."""
         depth, height, width = patch_size
         caps = (depth // slabs, height, width)
         cell_depth, cell_height, cell_width = (min(edge, cap) for edge, cap in zip(mask_patch, caps, strict=True))
@@ -151,7 +151,7 @@ class Transformation:
 
     @property
     def grid(self) -> MaskGrid | None:
-        """The grid of mask patches, if anything is masked."""
+        """The grid of cells, if anything is masked."""
         return None if self.masking is None else MaskGrid.over(self.patch_size, self.masking.patch_size, self.slabs)
 
     def __call__(self, volume: Tensor, generator: torch.Generator, *, overwrite: bool = False) -> TransformedBatch:

@@ -14,7 +14,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
 import nnunetv2_lwi
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.nnunet.inheritance import ancestry
+from nnunetv2_lwi.nnunet.inheritance import ancestry, resolve
 from nnunetv2_lwi.planning.configuration import network_class, resolve_configuration
 from nnunetv2_lwi.planning.overrides import ARCH_KWARGS, Overrides, check_overrides, get_value, set_values
 from nnunetv2_lwi.planning.presets import Preset
@@ -28,6 +28,9 @@ DATA_KEYS = (
     "resampling_fn_data_kwargs", "resampling_fn_seg", "resampling_fn_seg_kwargs",
 )  # fmt: skip
 """What nnU-Net's preprocessed data depend on."""
+
+RANDOM_TWIN = "_random"
+"""Ends the name of plans whose training starts random, and else is that of the plans without it."""
 
 PATCH_OF_NETWORK = f"{ARCH_KWARGS}.patch_size"
 
@@ -75,6 +78,27 @@ def apply_preset(
         "configurations": {**deepcopy(plans["configurations"]), name: configuration},
         ORIGIN_KEY: {"version": nnunetv2_lwi.__version__, "made_from": plans["plans_name"], "preset": preset.name},
     }
+
+
+def random_twin(plans: Mapping[str, Any], configuration: str) -> dict[str, Any]:
+    """Plans of another name for the same training from a random start, on the same preprocessed data.
+
+    Args:
+        plans: as :func:`apply_preset` gives them.
+
+    Raises:
+        UserError: the plans start random themselves.
+    """
+    resolved = resolve(plans, configuration)
+    block = deepcopy(resolved.get("lwi", {}))
+    seg = block.setdefault("seg", {})
+    if seg.get("start") == "random":
+        raise UserError('--baseline: these plans start random themselves ("start": "random" in lwi.seg).')
+    seg["start"] = "random"
+    twin = deepcopy(dict(plans))
+    twin["plans_name"] = f"{plans['plans_name']}{RANDOM_TWIN}"
+    twin["configurations"][configuration] |= {"lwi": block, "data_identifier": resolved["data_identifier"]}
+    return twin
 
 
 def override_values(configuration: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Preset:
 NO_PRESET = Preset(
     name="none",
     title="nnU-Net's own network, with the measured recipe for step 1",
-    source="docs/settings.md",
+    source="docs/reference/settings.md",
     configuration={"lwi": open_block()},
 )
 

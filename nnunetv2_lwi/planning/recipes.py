@@ -1,7 +1,7 @@
 """What a plan leaves open is decided here, from the patch and the median image: by the measured recipe or the paper's.
 
 As nnU-Net's paper sorts its own parameters, a value is *fixed* (the same for all), *rule-based* (from the plan), and the
-evidence for both is in docs/settings.md. A setting is open where the plan has no value or null.
+evidence for both is in docs/reference/settings.md. A setting is open where the plan has no value or null.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from nnunetv2_lwi.training.machine.randomness import make_generator, seed_for_go
 from nnunetv2_lwi.training.monitoring.description import describe_step1
 from nnunetv2_lwi.training.monitoring.progress import PretextLogger
 from nnunetv2_lwi.training.monitoring.readouts import PROBES_IN_A_TRAINING, TrainingProbe
+from nnunetv2_lwi.training.monitoring.trackers import hand_on_picture
 from nnunetv2_lwi.training.monitoring.validation import PretextEvaluator, validate_cases, write_progress_picture
 from nnunetv2_lwi.unlabelled.alone import is_alone, on_scans_alone
 
@@ -254,6 +255,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
         path = Path(self.output_folder) / "pictures" / f"epoch_{self.current_epoch:04d}.png"
         dataset = self.dataset_class(self.preprocessed_dataset_folder, sorted(self.val_cases)[:1])
         write_progress_picture(self.evaluate, dataset, path, self.configuration_manager.spacing)
+        if problem := hand_on_picture(self.logger, "patch", path, self.current_epoch):
+            self.print_to_log_file(f"The picture of this epoch is in {path.parent} alone: {problem}")
 
     def perform_actual_validation(self, save_probabilities: bool = False) -> None:
         """Write ``validation/summary.json`` and pictures of a few cases, in place of segmentations."""

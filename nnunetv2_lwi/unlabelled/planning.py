@@ -165,7 +165,7 @@ def _write_masks(
     """A mask for each scan; why there is none, where there is none."""
     work = partial(_write_mask, dataset_json, folder)
     with ProcessPoolExecutor(min(processes, len(scans)), multiprocessing.get_context("spawn")) as pool:
-        return list(tqdm(pool.map(work, range(len(scans)), scans), "Looking at images", total=len(scans)))
+        return list(tqdm(pool.map(work, range(len(scans)), scans), "Looking at images", total=len(scans), disable=None))
 
 
 def _write_mask(dataset_json: Mapping[str, Any], folder: Path, index: int, scan: RawScan) -> str | None:

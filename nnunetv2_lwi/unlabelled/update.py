@@ -106,7 +106,7 @@ def _make(preparation: Preparation, scans: Sequence[RawScan], processes: int, ou
     """Preprocess scans; each stands in the journal when it is whole."""
     if not scans:
         return
-    with tqdm(total=len(scans), desc=f"Preprocessing scans for {preparation.configuration}") as progress:
+    with tqdm(total=len(scans), desc=f"Preprocessing scans for {preparation.configuration}", disable=None) as progress:
         for entry in preprocess(preparation, scans, processes):
             preparation.folder.add(entry)
             _note(outcome, entry, preparation, outcome.made)
@@ -118,7 +118,9 @@ def read_test_images(plans: dict[str, Any], cases: Sequence[RawScan], processes:
     if not cases:
         return {}
     with ProcessPoolExecutor(min(processes, len(cases)), get_context("spawn")) as pool:
-        contents = list(tqdm(pool.map(partial(read_raw, plans), cases), "Reading test images", total=len(cases)))
+        contents = list(
+            tqdm(pool.map(partial(read_raw, plans), cases), "Reading test images", total=len(cases), disable=None)
+        )
     return {case.name: content for case, content in zip(cases, contents, strict=True) if content is not None}
 
 

@@ -262,7 +262,7 @@ def _(world: World) -> Act:
     return world.command("plan", "-d", "999", "--preset", "unet")
 
 
-@row("nnUNetv2_lwi plan without a data set or preset")
+@row("nnUNetv2_lwi plan without a data set")
 def _(world: World) -> Act:
     return world.command("plan", "--preset", "none")
 

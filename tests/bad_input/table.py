@@ -1,6 +1,6 @@
 """The table of mistakes: each row makes one, in folders of its own, and hands back the act that must be refused.
 
-What the user sees stands in docs/errors.md and nowhere else; ``test_table.py`` compares.
+What the user sees stands in docs/reference/errors.md and nowhere else; ``test_table.py`` compares.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Row:
     """One mistake.
 
     Attributes:
-        wrong: what was wrong, as docs/errors.md has it.
+        wrong: what was wrong, as docs/reference/errors.md has it.
         arrange: makes the mistake and returns the act that meets it.
         shows: words that the message must hold, beyond what the documentation fixes.
         case: tells rows of the same mistake apart.

@@ -1,4 +1,4 @@
-"""Each mistake is one line, the one that docs/errors.md has, and exit code 1; nothing is written."""
+"""Each mistake is one line, the one that docs/reference/errors.md has, and exit code 1; nothing is written."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
-from tests.bad_input import checkpoints_rows, hostile_rows, plans_rows, scans_rows, settings_rows, training_rows
+from tests.bad_input import checkpoints_rows, export_rows, hostile_rows, plans_rows, scans_rows, settings_rows, training_rows
 from tests.bad_input.table import ROWS, Row, World
 
-assert checkpoints_rows and hostile_rows and plans_rows and scans_rows and settings_rows and training_rows
+assert checkpoints_rows and export_rows and hostile_rows and plans_rows and scans_rows and settings_rows and training_rows
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "errors.md"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 
 
 def documented_rows() -> list[tuple[str, str]]:

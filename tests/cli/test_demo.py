@@ -45,7 +45,7 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def start(output: Path, *more: str | Path) -> None:
-    main(["demo", "--device", "cpu", "--output", str(output), *map(str, more)])
+    main(["demo", "-device", "cpu", "-o", str(output), *map(str, more)])
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def break_labels(folder: Path) -> Path:
 def test_an_unusable_data_set_is_refused_before_anything_is_written(raw, output, commands, broken, named):
     dataset = broken(raw)
     with pytest.raises(UserError, match=named) as refusal:
-        start(output, "--dataset", dataset)
+        start(output, "-i", dataset)
     assert "\n" not in refusal.value.message
     assert not output.exists() and not commands
 
@@ -115,7 +115,7 @@ def test_an_unusable_data_set_is_refused_before_anything_is_written(raw, output,
 def test_an_unreadable_dataset_json_is_refused(raw, output, commands, content):
     (raw / "dataset.json").write_text(content)
     with pytest.raises(UserError, match=r"dataset\.json is missing, no JSON, or has no file_ending"):
-        start(output, "--dataset", raw)
+        start(output, "-i", raw)
     assert not output.exists() and not commands
 
 
@@ -139,7 +139,7 @@ def test_a_device_that_is_not_there_is_told_before_an_earlier_demo_is_removed(ou
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path, commands):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match=r"Nothing can be written to .*give another --output"):
+    with pytest.raises(UserError, match=r"Nothing can be written to .*give another -o"):
         start(tmp_path / "file" / "demo")
     assert not commands
 
@@ -159,16 +159,16 @@ def test_the_data_set_is_out_of_the_output_s_reach(raw, tmp_path, commands, wher
     (tmp_path / "link").symlink_to(raw, target_is_directory=True)
     before = files_below(raw)
     output = {"inside": raw / "demo", "around": raw.parent, "linked": tmp_path / "link" / "demo"}[where]
-    with pytest.raises(UserError, match="give another --output"):
-        start(output, "--dataset", raw, "--overwrite")
+    with pytest.raises(UserError, match="give another -o"):
+        start(output, "-i", raw, "--overwrite")
     assert files_below(raw) == before and not commands
 
 
 def test_overwrite_removes_an_earlier_demo_and_spares_the_data_set_it_linked(raw, output, commands):
     before = files_below(raw)
-    start(output, "--dataset", raw)
+    start(output, "-i", raw)
     (output / "stale").touch()
-    start(output, "--dataset", raw, "--overwrite")
+    start(output, "-i", raw, "--overwrite")
     assert not (output / "stale").exists() and (output / MARKER).is_file()
     assert (output / "nnUNet_raw" / raw.name).readlink() == raw
     assert files_below(raw) == before
@@ -196,13 +196,13 @@ def test_the_phantom_goes_through_every_stage_and_ends_with_its_dice(output, com
 
 
 def test_without_labelled_test_images_the_validation_s_dice_is_told(tmp_path, output, commands, capsys):
-    start(output, "--dataset", write_raw(tmp_path / "Dataset007_Mine"))
+    start(output, "-i", write_raw(tmp_path / "Dataset007_Mine"))
     assert commands == ["plan", "step1", "step2"]
     assert "validation cases (no labelled test images), mean over cases:\n    head: 0.500" in capsys.readouterr().out
 
 
 def test_test_images_without_labels_are_predicted(tmp_path, output, commands):
-    start(output, "--dataset", write_raw(tmp_path / "Dataset007_Mine", test_images=True))
+    start(output, "-i", write_raw(tmp_path / "Dataset007_Mine", test_images=True))
     assert commands == ["plan", "step1", "step2", "predict"]
 
 

@@ -14,6 +14,7 @@ from batchgenerators.utilities.file_and_folder_operations import load_json, save
 
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.planning import presets
 from nnunetv2_lwi.planning.presets import list_presets
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
@@ -21,7 +22,8 @@ from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.planning.built_presets import count_parameters
 from tests.tiny_dataset import NAME, make_plans
 
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "networks.md"
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "reference" / "networks.md"
+OWN_NETWORK = Path(__file__).parents[2] / "docs" / "howto" / "own_network.md"
 SMALL = [preset.name for preset in list_presets() if preset.name.endswith("_small")]
 
 
@@ -73,7 +75,7 @@ def test_preprocessing_is_named_only_where_the_spacing_changes(folder, capsys):
 
 
 def test_a_baseline_can_name_the_data_of_the_plans_that_it_is_compared_with(folder):
-    """As docs/datasets.md has it."""
+    """As docs/howto/datasets.md has it."""
     spacing = ("--preset", "unetr_pp_small", "--set", "spacing=[1,1,1]")
     plan(*spacing)
     own = "nnUNetPlans_unetr_pp_small_unetr_pp_small"
@@ -85,6 +87,36 @@ def test_a_baseline_can_name_the_data_of_the_plans_that_it_is_compared_with(fold
     assert learned["data_identifier"] == random["data_identifier"] == own
     assert learned | {"lwi": None} == random | {"lwi": None}
     assert random["lwi"]["seg"] == learned["lwi"]["seg"] | {"start": "random"}
+
+
+@pytest.mark.parametrize(
+    "words", [["--preset", "unetr_pp_small", "--set", "spacing=[1,1,1]"], ["--set", "lwi.init.epochs=7"]]
+)
+def test_the_baseline_is_the_same_training_from_a_random_start_on_the_same_data(folder, capsys, words):
+    plan(*words, "-o", "Mine", "--baseline")
+    learned, random = (load_json(str(folder / f"{name}.json")) for name in ("Mine", "Mine_random"))
+    name = "unetr_pp_small" if "--preset" in words else "3d_fullres"
+    assert random["plans_name"] == "Mine_random"
+    of_both = [plans["configurations"][name] for plans in (learned, random)]
+    assert of_both[1]["data_identifier"] == ("Mine_unetr_pp_small" if "--preset" in words else "nnUNetPlans_3d_fullres")
+    assert resolve(learned, name) | {"lwi": None} == resolve(random, name) | {"lwi": None}
+    assert of_both[1]["lwi"] == of_both[0]["lwi"] | {"seg": of_both[0]["lwi"].get("seg", {}) | {"start": "random"}}
+    following, baseline = capsys.readouterr().out.partition("Next:")[2].split("Baseline:")
+    assert f"-p Mine -tr {nnUNetTrainerLWIInit.__name__}" in following and "-p Mine_random" not in following
+    assert baseline.split() == f"nnUNetv2_train {NAME} {name} 0 -p Mine_random -tr {nnUNetTrainerLWISeg.__name__}".split()
+
+
+def test_a_baseline_has_no_step_1_to_run_next_and_no_baseline(folder, capsys):
+    plan("--set", "lwi.seg.start=random", "-o", "Mine")
+    out = capsys.readouterr().out
+    assert "-tr nnUNetTrainerLWISeg" in out and "nnUNetTrainerLWIInit" not in out.partition("Next:")[2]
+    before = sorted(folder.iterdir())
+    with pytest.raises(UserError, match="--baseline: these plans start random themselves"):
+        plan("--set", "lwi.seg.start=random", "-o", "Other", "--baseline")
+    plan("--set", "lwi.init.epochs=7", "-o", "Other_random")
+    with pytest.raises(UserError, match=r"Other_random\.json exists: append --overwrite"):
+        plan("-o", "Other", "--baseline")
+    assert {path.name for path in folder.iterdir()} - {path.name for path in before} == {"Other_random.json"}
 
 
 def test_data_of_another_spacing_cannot_be_borrowed(folder):
@@ -142,7 +174,6 @@ def test_plans_that_are_not_ours_are_never_overwritten(dataset, folder, name, me
         (["--preset", "none", "-c", "2d"], "2d is 2D"),
         (["--preset", "none", "-o", "a__b"], "without '__'"),
         (["--preset", "none", "-d", "997"], "Data set 997"),
-        ([], "Name a data set with -d and a preset with --preset"),
     ],
 )
 def test_mistakes_are_one_line_and_write_nothing(folder, arguments, message):
@@ -203,7 +234,7 @@ def test_a_preset_file_of_ones_own_is_planned(folder, tmp_path):
 @pytest.fixture
 def documented_network(tmp_path, monkeypatch):
     """The page's wrapper around MONAI's SegResNet as an importable module, and its preset file."""
-    text = DOCUMENTATION.read_text(encoding="utf-8")
+    text = OWN_NETWORK.read_text(encoding="utf-8")
     for language, name in (("python", "my_network.py"), ("json", "segresnet.json")):
         (block,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
         (tmp_path / name).write_text(block)

@@ -1,0 +1,248 @@
+"""Every measured figure in README and docs comes from a file in docs/results, and a comment before it says from which.
+
+    <!-- figures: hippocampus.csv#unetr_600, confirmation_btcv.csv#dice -->           before a table: cell by cell
+    <!-- figures in words: derived.csv#btcv, =0.75 -->                                before words: each decimal number
+    <!-- no figures: settings -->                                                     before a table of other numbers
+
+Files with the columns table, row, column, figure hold tables as they are printed. What there are runs for is computed again:
+tables by the functions below, single figures by what ``derived.csv`` says of them.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MEASUREMENTS = 5
+"""A table with so many decimal numbers needs a comment."""
+
+COMMENT = re.compile(r"<!-- (figures|figures in words|no figures): (.+) -->")
+DECIMAL = re.compile(r"(?<![\w.])[-+]?\d*\.\d+(?!\w|\.\d)")
+NOT_WORDS = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv \S+", flags=re.DOTALL)
+
+Row = dict[str, str]
+Cells = dict[tuple[int, str], str]
+"""By the number of the row, from 1, and the column's header."""
+
+
+@cache
+def rows_of(name: str) -> list[Row]:
+    with (RESULTS / name).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@dataclass(frozen=True)
+class Block:
+    """A paragraph, list or table of a page, and what the comment before it says."""
+
+    line: int
+    text: str
+    kind: str | None
+    sources: list[str]
+
+    @property
+    def is_table(self) -> bool:
+        return self.text.startswith("|")
+
+    def cells(self) -> Cells:
+        """Of a table; a header that comes again is told by a number."""
+        header, _, *rows = ([cell.strip() for cell in line.strip("| ").split("|")] for line in self.text.splitlines())
+        names = [f"{name} ({header[: i + 1].count(name)})" if name in header[:i] else name for i, name in enumerate(header)]
+        return {(number, name): cell for number, row in enumerate(rows, 1) for name, cell in zip(names, row, strict=False)}
+
+
+def blocks_of(text: str) -> Iterator[Block]:
+    kind: str | None = None
+    sources: list[str] = []
+    without_code = re.sub(r"^( *)```.*?^\1```", lambda m: "\n" * m.group().count("\n"), text, flags=re.DOTALL | re.MULTILINE)
+    for match in re.finditer(r"(?:^[^\n]+\n?)+", without_code, flags=re.MULTILINE):
+        block = match.group().strip()
+        if comment := COMMENT.fullmatch(block):
+            kind, sources = comment[1], [source.strip() for source in comment[2].split(", ")]
+            continue
+        yield Block(text[: match.start()].count("\n") + 1, block, kind, sources)
+        kind, sources = None, []
+
+
+def mean(rows: list[Row], column: str) -> float:
+    assert rows
+    return sum(float(row[column]) for row in rows) / len(rows)
+
+
+def selected(name: str, where: str) -> list[Row]:
+    """Rows of a file: ``arm=random``; several conditions are joined by ``;``."""
+    wanted = [condition.partition("=")[::2] for condition in where.split(";")]
+    return [row for row in rows_of(name) if all(row[key] == value for key, value in wanted)]
+
+
+def in_percent(value: float) -> str:
+    return f"{100 * value:.1f}"
+
+
+def confirmation_btcv() -> Cells:
+    """Means over seeds, and the difference of the averages."""
+    name, cells = "confirmation_btcv.csv", {}
+    random, recipe = (selected(name, f"arm={arm}") for arm in ("random", "lwi_all"))
+    organs = ("spleen", "right kidney", "left kidney", "liver", "stomach", "aorta", "average")
+    for number, rows in ((1, random), (2, recipe)):
+        for organ in organs:
+            cells[number, organ] = in_percent(mean(rows, f"test_plain_Dice_{organ.replace(' ', '_')}"))
+    column = "test_plain_Dice_average"
+    return cells | {(2, "difference"): f"{100 * (mean(recipe, column) - mean(random, column)):+.1f}"}
+
+
+def handover() -> Cells:
+    name, cells = "handover_hippocampus.csv", {}
+    (random,) = selected(name, "arm=random")
+    arms = ["network", "all_but_last_stage", "all_but_last_two_stages", "encoder"]
+    rows = [
+        random,
+        *(selected(name, f'arm=lwi seg.hand_over="{arm}"')[0] for arm in arms),
+        *rows_of("recipe_hippocampus.csv"),
+    ]
+    for number, row in enumerate(rows, 1):
+        test = float(row["test_plain_Dice_average"])
+        cells[number, "validation (with mirroring)"] = in_percent(float(row["validation_mirrored_Dice_average"]))
+        cells[number, "test"] = in_percent(test)
+        if number > 1:
+            cells[number, "difference to random, test"] = f"{100 * (test - float(random['test_plain_Dice_average'])):+.1f}"
+    return cells
+
+
+def probes() -> Cells:
+    rows = rows_of("probes_btcv.csv")
+    recipes = dict.fromkeys(["random, as drawn", *(row["step1"] for row in rows)])
+    number = {recipe: place for place, recipe in enumerate(recipes, 1)}
+    return {(number[row["step1"]], row["stage"]): row["AUC"].lstrip("0") for row in rows}
+
+
+RECOMPUTED: dict[str, Callable[[], Cells]] = {
+    "confirmation_btcv.csv#dice": confirmation_btcv,
+    "handover_hippocampus.csv#dice": handover,
+    "probes_btcv.csv#auc": probes,
+}
+
+
+def cells_from(source: str) -> Cells:
+    if source in RECOMPUTED:
+        return RECOMPUTED[source]()
+    name, _, table = source.partition("#")
+    cells = {(int(row["row"]), row["column"]): row["figure"] for row in rows_of(name) if row["table"] == table}
+    assert cells, f"{source} holds nothing"
+    return cells
+
+
+def numbers_from(source: str) -> list[str]:
+    name, _, table = source.partition("#")
+    if source.startswith("="):
+        return [source[1:]]
+    if source in RECOMPUTED:
+        texts = list(RECOMPUTED[source]().values())
+    else:
+        texts = [row["figure"] for row in rows_of(name) if row["table"] == table]
+    assert texts, f"{source} holds nothing"
+    return [number for text in texts for number in DECIMAL.findall(text)]
+
+
+def is_rounded(number: str, exact: str) -> bool:
+    """Whether a number is another one, or what is left of it with fewer decimals; a sign counts where both have one.
+
+    Shares are written without a leading zero (.82) where points of Dice are not (0.82).
+    """
+    if number[0] in "-+" and exact[0] in "-+" and number[0] != exact[0]:
+        return False
+    if number.lstrip("-+").startswith(".") != exact.lstrip("-+").startswith("."):
+        return False
+    kept, had = (len(text.partition(".")[2]) for text in (number, exact))
+    lost = 0.5001 * 10**-kept if kept < had else 1e-9
+    return kept <= had and abs(abs(float(number)) - abs(float(exact))) <= lost
+
+
+def wrong_in_table(block: Block) -> Iterator[str]:
+    known = [cells_from(source) for source in block.sources]
+    for key, cell in block.cells().items():
+        texts = [cells[key] for cells in known if key in cells]
+        if not texts and DECIMAL.search(NOT_WORDS.sub("", cell)):
+            yield f"no source has row {key[0]}, {key[1]}: {cell}"
+        for text in texts:
+            if cell.strip("*") != text and not cell.startswith(f"{text} "):
+                yield f"row {key[0]}, {key[1]} is {cell}, in the file {text}"
+
+
+def wrong_in_words(block: Block) -> Iterator[str]:
+    exact = [number for source in block.sources for number in numbers_from(source)]
+    for number in DECIMAL.findall(NOT_WORDS.sub(" ", block.text)):
+        if not any(is_rounded(number, other) for other in exact):
+            yield f"{number} is not in {', '.join(block.sources)}"
+
+
+def problems(text: str) -> list[str]:
+    """What is wrong with the figures of a page's text."""
+    found = []
+    for block in blocks_of(text):
+        if block.kind is None and block.is_table and len(DECIMAL.findall(NOT_WORDS.sub(" ", block.text))) >= MEASUREMENTS:
+            found.append(f"line {block.line}: a table of figures without a comment that names its file")
+        elif block.kind == "figures":
+            found += [f"line {block.line}: {problem}" for problem in wrong_in_table(block)]
+        elif block.kind == "figures in words":
+            found += [f"line {block.line}: {problem}" for problem in wrong_in_words(block)]
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_figure_is_that_of_its_file(page):
+    assert problems(page.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("row", rows_of("derived.csv"), ids=lambda row: f"{row['table']} {row['figure']}")
+def test_single_figures_are_what_the_runs_give(row):
+    """The mean of a column over some rows, less that over others if there are any; Dice in percent."""
+    value = mean(selected(row["file"], row["of"]), row["column"])
+    if row["minus"]:
+        value -= mean(selected(row["file"], row["minus"]), row["column"])
+    value *= 100 if "_Dice_" in row["column"] else 1
+    decimals = len(row["figure"].partition(".")[2])
+    assert abs(float(row["figure"]) - value) <= 0.5001 * 10**-decimals
+
+
+def test_every_table_in_the_files_is_on_a_page():
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for path in RESULTS.glob("*.csv"):
+        if "table" in rows_of(path.name)[0]:
+            for table in {row["table"] for row in rows_of(path.name)}:
+                assert re.search(rf"<!-- figures[^>]*{re.escape(path.name)}#{table}\b", text), f"{path.name}#{table}"
+
+
+def test_every_file_is_explained():
+    text = (RESULTS / "README.md").read_text(encoding="utf-8")
+    for path in RESULTS.glob("*.csv"):
+        assert f"`{path.name}`" in text, path.name
+
+
+RESULTS_PAGE = (ROOT / "docs" / "explanation" / "results.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("true", "changed"),
+    [
+        ("| recipe | 52.1 |", "| recipe | 52.2 |"),
+        ("| 51.3 | +2.6 (+0.3 to +4.8) |", "| 51.3 | +2.7 (+0.3 to +4.8) |"),
+        ("| 51.3 | +2.6 (+0.3 to +4.8) |", "| 51.3 | +2.6 (+0.4 to +4.8) |"),
+        ("| the recipe | .817 |", "| the recipe | .818 |"),
+        ("| 8 | lwi | 3 | 81.03 ± 1.36 |", "| 8 | lwi | 3 | 81.04 ± 1.36 |"),
+        ("**-0.1 (-0.9 to +0.7)**", "**-0.1 (-0.9 to +0.8)**"),
+        ("<!-- figures: confirmation_btcv.csv#dice", "<!-- no comment: confirmation_btcv.csv#dice"),
+    ],
+)
+def test_a_figure_that_was_changed_is_found(true, changed):
+    assert RESULTS_PAGE.count(true) == 1
+    assert problems(RESULTS_PAGE.replace(true, changed))
