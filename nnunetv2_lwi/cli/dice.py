@@ -7,16 +7,34 @@ from pathlib import Path
 
 from nnunetv2_lwi.cli.options import add_dataset_option, add_label_options
 from nnunetv2_lwi.disk import read_json
-from nnunetv2_lwi.nnunet.folders import preprocessed_folder
+from nnunetv2_lwi.names import STEP2_TRAINER
+from nnunetv2_lwi.nnunet.folders import folder_of, preprocessed_folder
+from nnunetv2_lwi.nnunet.target import parse_fold
+from nnunetv2_lwi.nnunet.validations import find_validations
 
-EXAMPLES = ("dice -d 17 --which synapse $RESULTS/fold_0/validation/summary.json",)
+EXAMPLES = (
+    "dice -d 4 -c 3d_fullres",
+    "dice -d 17 --which synapse $RESULTS/fold_0/validation/summary.json",
+)
 PAGE = "howto/datasets.md#the-table"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Names as in nnU-Net's commands."""
-    parser.add_argument("summaries", type=Path, nargs="+", metavar="SUMMARY_JSON", help="written by nnU-Net's evaluation")
-    add_dataset_option(parser, more=", for the names of the labels")
+    """Files, or the names of a model as nnU-Net's commands take them."""
+    parser.add_argument(
+        "summaries",
+        type=Path,
+        nargs="*",
+        metavar="SUMMARY_JSON",
+        help="written by nnU-Net's evaluation (default: the final validations of the model that -tr, -c, -p and -f name)",
+    )
+    add_dataset_option(parser, more=", also for the names of the labels")
+    parser.add_argument("-tr", dest="trainer", default=STEP2_TRAINER, help="trainer (default: %(default)s)")
+    parser.add_argument("-c", dest="configuration", default="3d_fullres", help="configuration (default: %(default)s)")
+    parser.add_argument("-p", dest="plans_name", metavar="PLANS", help="plans (default: all, beside each other)")
+    parser.add_argument(
+        "-f", dest="folds", type=parse_fold, nargs="+", metavar="FOLD", help="folds (default: all, beside each other)"
+    )
     add_label_options(parser)
 
 
@@ -34,7 +52,14 @@ def run(arguments: argparse.Namespace) -> None:
     labels = dataset_json["labels"]
     selected = selected_labels(labels, arguments.labels, arguments.which)
     remedy = "give a summary.json that nnU-Net's evaluation wrote"
-    rows = [make_row(path, read_json(path, remedy), labels, selected) for path in arguments.summaries]
+    paths = arguments.summaries or find_validations(
+        folder_of("nnUNet_results") / folder.name,
+        arguments.trainer,
+        arguments.configuration,
+        arguments.plans_name,
+        arguments.folds,
+    )
+    rows = [make_row(path, read_json(path, remedy), labels, selected) for path in paths]
     print(markdown_table(rows))
     for note in notes(rows):
         print(f"\n{note}")

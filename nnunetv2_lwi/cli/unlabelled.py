@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nnunetv2_lwi.cli.options import add_dataset_option, add_plans_option
 from nnunetv2_lwi.disk import read_json, require_writable
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.nnunet.folders import find_dataset, folder_if_set, folder_of
 from nnunetv2_lwi.nnunet.target import Target, read_target
 
@@ -88,6 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
     found = find(arguments, targets[0].dataset_name, targets[0].dataset_json)
     tests = read_tests(targets[0], arguments.processes)
     outcomes = [bring_up_to_date(arguments, target, found, tests) for target in targets]
+    tell_next(targets, [outcome.usable for outcome in outcomes])
     if any(outcome.usable == 0 for outcome in outcomes):
         raise UserError("No scan can be used; the reasons stand above.")
     if any(outcome.left_out for outcome in outcomes):
@@ -218,6 +220,22 @@ def tell_room(target: Target, folder: Path, found: Found) -> None:
     print(f"Preprocessed they take about {needed / 2**30:.2f} GiB in {folder}; {free / 2**30:.2f} GiB are free.")
     if needed > free:
         print("WARNING: that is more than is free. What is made stays, and the same command goes on when there is room.")
+
+
+def tell_next(targets: Sequence[Target], usable: Sequence[int]) -> None:
+    """The command that learns from the scans."""
+    from nnunetv2_lwi.nnunet.inheritance import resolve
+    from nnunetv2_lwi.unlabelled.alone import is_alone, on_scans_alone
+
+    ready = [target for target, number in zip(targets, usable, strict=True) if number]
+    if ready:
+        print("Next:")
+    for target in ready:
+        words = f"{target.dataset_name} {target.configuration}"
+        if is_alone(resolve(on_scans_alone(target.plans, target.configuration), target.configuration)):
+            print(f"  nnUNetv2_train {words} all -p {target.plans_name} -tr {STEP1_TRAINER}")
+        else:
+            print(f"  nnUNetv2_lwi train {words} 0 -p {target.plans_name}")
 
 
 def tell(target: Target, folder: Path, outcome: Outcome) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -81,3 +82,25 @@ def test_a_file_that_cannot_be_read_is_told(folder, summary, content, message):
 def test_a_data_set_that_does_not_exist_is_told(folder, summary):
     with pytest.raises(UserError, match="Data set 99 should be one folder Dataset099_NAME"):
         main(["dice", str(summary), "-d", "99"])
+
+
+def test_validations_are_found_by_the_names_of_a_model(folder, summary, tmp_path, capsys):
+    results = tmp_path / "nnUNet_results" / NAME
+    a, b = "nnUNetTrainerLWISeg__A__3d_fullres", "nnUNetTrainerLWISeg__B__3d_fullres"
+    others = ["nnUNetTrainerLWISeg__A__3d_lowres fold_0", "nnUNetTrainer__A__3d_fullres fold_0"]
+    for model, fold in map(str.split, [f"{a} fold_0", f"{b} fold_0", f"{a} fold_all", *others]):
+        place = results / model / fold / "validation"
+        place.mkdir(parents=True)
+        shutil.copy(summary, place)
+    (results / a / "fold_1").mkdir()
+
+    def titles(*words: str) -> list[str]:
+        dice(*words)
+        return [line.split(" | ")[0][2:] for line in capsys.readouterr().out.splitlines()[2:] if line.startswith("| ")]
+
+    assert titles() == [f"{a} fold_0", f"{a} fold_all", f"{b} fold_0"]
+    assert titles("-p", "B") == [f"{b} fold_0"]
+    assert titles("-f", "all", "0", "-p", "A") == [f"{a} fold_all", f"{a} fold_0"]
+    assert titles("-tr", "nnUNetTrainer") == others[1:]
+    with pytest.raises(UserError, match="No validation of nnUNetTrainerLWISeg with configuration 3d_fullres is finished"):
+        dice("-f", "1")

@@ -48,6 +48,7 @@ NAMES = {
     "dataset_id": "-d", "plans_name": "-p", "fold": "-f", "folds": "-f",
     "device": "-device", "num_gpus": "-num_gpus", "output": "-o", "new_plans_name": "-o",
     "configuration_option": "-c", "overrides": "--set",
+    "trainer": "-tr",
 }  # fmt: skip
 
 
