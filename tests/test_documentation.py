@@ -128,7 +128,7 @@ def test_each_data_set_has_its_whole_road():
     assert len(roads) == 4
     for road in roads:
         text = "".join(re.findall(r"^```sh\n(.*?)^```", road, flags=re.MULTILINE | re.DOTALL))
-        steps = ("convert_", "plan_and_preprocess", "lwi train", "lwi.seg.start=random", "lwi dice")
+        steps = ("convert_", "plan_and_preprocess", "--baseline", "lwi train", "_random\n", "lwi dice")
         places = [text.find(step) for step in steps]
         assert places == sorted(places) and places[0] >= 0
 
@@ -144,7 +144,7 @@ def test_plans_are_planned_preprocessed_trained_and_read_under_one_name():
             rf"nnUNetv2_preprocess -d (\d+) -plans_name nnUNetPlans_{preset} -c {preset}\n",
             rf"nnUNetv2_lwi train (\d+) {preset} 0 -p nnUNetPlans_{preset}\n",
             rf"nnUNetv2_lwi train (\d+) {preset} 0 -p nnUNetPlans_{preset}_random\n",
-            rf"plan -d (\d+) --preset {preset} -o nnUNetPlans_{preset}_random .*identifier=nnUNetPlans_{preset}_{preset}\n",
-            rf"nnUNetv2_lwi dice -d (\d+) .*__{preset}/fold_0/validation/summary\.json",
+            rf"nnUNetv2_lwi plan -d (\d+) --preset {preset} --baseline\n",
+            rf"nnUNetv2_lwi dice -d (\d+) (--which synapse )?-c {preset} -f 0",
         ):
             assert re.search(use, text), use

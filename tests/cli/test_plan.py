@@ -75,7 +75,7 @@ def test_preprocessing_is_named_only_where_the_spacing_changes(folder, capsys):
 
 
 def test_a_baseline_can_name_the_data_of_the_plans_that_it_is_compared_with(folder):
-    """As docs/howto/datasets.md has it."""
+    """As plans of earlier versions have it; --baseline does the same."""
     spacing = ("--preset", "unetr_pp_small", "--set", "spacing=[1,1,1]")
     plan(*spacing)
     own = "nnUNetPlans_unetr_pp_small_unetr_pp_small"
