@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +22,11 @@ from nnunetv2_lwi.errors import HasAWriter
 LOCK = ".writer.lock"
 OWNER = ".writer.txt"
 """Beside the lock: who has it."""
+
+
+WRITER = re.compile(r"process (\d+) on (\S+), since (.*)")
+SECONDS_OF_DYING = 10.0
+"""After which a lock whose owner is dead is taken to be another's."""
 
 
 class OneWriter:
@@ -60,7 +67,7 @@ class OneWriter:
             return True
         lock = FileLock(self.path, blocking=False, is_singleton=True)
         try:
-            lock.acquire()
+            self._acquire(lock)
         except Timeout as error:
             raise HasAWriter(
                 f"{self.folder} is being written to by another {self.kind}{self._who()}: wait until it ends, or end it, and "
@@ -77,6 +84,21 @@ class OneWriter:
             self.owner.write_text(f"process {os.getpid()} on {socket.gethostname()}, since {since}", "utf-8")
         return True
 
+    def _acquire(self, lock: BaseFileLock) -> None:
+        """At once; from a writer that was just killed, as soon as the system has freed what it had begun to start.
+
+        A process that it was starting has its files open until it begins.
+        """
+        until = time.monotonic() + SECONDS_OF_DYING
+        while True:
+            try:
+                lock.acquire()
+                return
+            except Timeout:
+                if not (is_dead(self._owner()) and time.monotonic() < until):
+                    raise
+            time.sleep(0.1)
+
     def release(self) -> None:
         """Leave it to others."""
         if self._lock is None:
@@ -86,10 +108,28 @@ class OneWriter:
         self._lock = None
 
     def _who(self) -> str:
+        owner = self._owner()
+        return f" ({owner})" if owner else ""
+
+    def _owner(self) -> str:
         try:
-            return f" ({self.owner.read_text('utf-8')})"
+            return self.owner.read_text("utf-8")
         except OSError:
             return ""
+
+
+def is_dead(owner: str) -> bool:
+    """Whether who has a lock, as its file says, is a process of this machine that is no more."""
+    match = WRITER.fullmatch(owner.strip())
+    if match is None or match[2] != socket.gethostname():
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 @contextlib.contextmanager

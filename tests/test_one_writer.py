@@ -8,14 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.one_writer import LOCK, OneWriter, in_turn, require_no_writer
+from nnunetv2_lwi.one_writer import LOCK, OWNER, OneWriter, in_turn, require_no_writer
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 
 HOLD = """
@@ -54,6 +56,21 @@ def another_process(folder: Path) -> Iterator[subprocess.Popen[str]]:
 def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     with another_process(tmp_path) as process:
         yield process
+
+
+def test_a_writer_that_was_just_killed_is_waited_for_and_a_living_one_is_not(tmp_path, other):
+    started = time.monotonic()
+    with pytest.raises(UserError):
+        OneWriter(tmp_path).acquire()
+    assert time.monotonic() - started < 5
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    text = (tmp_path / OWNER).read_text()
+    (tmp_path / OWNER).write_text(text.replace(str(other.pid), str(gone.pid)))
+    Timer(1.0, other.kill).start()
+    writer = OneWriter(tmp_path)
+    assert writer.acquire()
+    writer.release()
 
 
 def test_a_second_process_is_told_who_the_first_is(tmp_path, other):

@@ -318,7 +318,9 @@ def _state(place: Workplace) -> str:
     return "begun" if place.folder.is_dir() else "to do"
 
 
-def write_report(folder: Path, runs: Sequence[Run], places: Sequence[Workplace], labels: Sequence[str]) -> None:
+def write_report(
+    folder: Path, runs: Sequence[Run], places: Sequence[Workplace], labels: Sequence[str] | None = None
+) -> None:
     """comparison.csv, comparison.md, comparison.png and pictures of cases; processes that end together take turns."""
     from nnunetv2_lwi.comparison.pictures import draw_cases
     from nnunetv2_lwi.comparison.plots import draw_comparison

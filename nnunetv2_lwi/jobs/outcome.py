@@ -27,7 +27,7 @@ def outcome(targets: Sequence[Target]) -> str | None:
     for fold, folder in done.items():
         dice = validation_dice(folder)
         rows.append((fold, "" if dice is None else f"{dice:.4f}", str(folder / FINAL)))
-    lines = [f"\nBoth steps are done: {one.dataset_name}, {one.configuration}, plans {one.plans_name}.", table(rows)]
+    lines = [f"\nTrained: {one.dataset_name}, {one.configuration}, plans {one.plans_name}.", table(rows)]
     return "\n".join([*lines, "Next:", *(f"  {shell_line(command)}" for command in next_commands(one, list(done)))])
 
 

@@ -23,13 +23,12 @@ from nnunetv2_lwi.handover.digest import changed_step2, differing_keys
 from nnunetv2_lwi.handover.standing import FILE
 from nnunetv2_lwi.names import FINAL, IN_ORDER_OF_RESUMING, STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.inheritance import resolve
-from nnunetv2_lwi.one_writer import OWNER
+from nnunetv2_lwi.one_writer import OWNER, WRITER, is_dead
 from nnunetv2_lwi.planning.settings import LWISettings
 
 NONE, BEGUN, RUNNING, CUT, FINISHED = "none", "begun", "running", "cut", "finished"
 STEPS = {STEP1_TRAINER: 1, STEP2_TRAINER: 2}
 MODEL = re.compile(rf"({STEP1_TRAINER}|{STEP2_TRAINER})__(.+?)__(.+)")
-WRITER = re.compile(r"process (\d+) on (\S+), since (.*)")
 DICE = re.compile(r'"foreground_mean": \{[^}]*?"Dice": ([\d.eE+-]+|NaN)', re.DOTALL)
 BYTES_TO_DICE = 4096
 """nnU-Net sorts the keys of summary.json: the mean of the foreground comes first, the cases last."""
@@ -136,13 +135,7 @@ def _is_alive(writer: str, folder: Path, noted: Mapping[str, Any]) -> bool:
     if match is None:
         return False
     if match[2] == socket.gethostname():
-        try:
-            os.kill(int(match[1]), 0)
-        except ProcessLookupError:
-            return False
-        except PermissionError:
-            return True
-        return True
+        return not is_dead(writer)
     silence = max(SECONDS_OF_SILENCE, EPOCHS_OF_SILENCE * (noted.get("seconds_an_epoch") or 0))
     return time.time() - _changed_at(folder) < silence
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar
 
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2.utilities.default_n_proc_DA import get_allowed_n_proc_DA
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager
 
@@ -114,7 +115,8 @@ class LoadingTrainer(InterruptibleTrainer):
         """
         if is_alone(self.configuration_manager.configuration):
             return self._split_scans()
-        available = self.dataset_class.get_identifiers(self.preprocessed_dataset_folder)
+        dataset_class = self.dataset_class or infer_dataset_class(self.preprocessed_dataset_folder)
+        available = dataset_class.get_identifiers(self.preprocessed_dataset_folder)
         if self.fold != "all":
             read_splits(Path(self.preprocessed_dataset_folder_base))
             make_split_if_none(Path(self.preprocessed_dataset_folder_base), available)

@@ -18,7 +18,6 @@ SHORT = {
     "lwi.iterations_per_epoch": 2,
     "lwi.val_iterations_per_epoch": 1,
 }
-slow = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +27,8 @@ def planned(workplace: Workplace) -> Workplace:
     return workplace
 
 
-@pytest.mark.parametrize(
-    "preset",
-    ["unetr_small", *(pytest.param(name, marks=slow) for name in ("unetr_pp_small", "swin_unetr_small", "primus_small"))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["unetr_small", "unetr_pp_small", "swin_unetr_small", "primus_small"])
 def test_a_small_preset_learns_its_start_segments_and_predicts(planned: Workplace, preset: str):
     options = " ".join(f"--set {key}={value}" for key, value in SHORT.items())
     printed = planned.run(f"nnUNetv2_lwi plan -d 4 --preset {preset} {options}").stdout

@@ -48,7 +48,7 @@ def place(tmp_path):
     return Place("cpu", tmp_path)
 
 
-def run(place, *checks, seconds=60.0):
+def run(place, *checks, seconds=300.0):
     journal = Journal(place.output / "gpu.jsonl")
     failures = run_all([Check(f.__name__, f, 1, on_cpu=True) for f in checks], place, journal, seconds)
     return failures, journal.entries()
