@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from torch import nn
+from tqdm import tqdm
 
 from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint
@@ -59,7 +60,10 @@ def make_examples(checkpoint: Path, target: Target, number: int) -> dict[str, Pr
     cases = [case for case in sorted(split.val) if case in there][:number]
     if not cases:
         raise UserError(f"No validation case is in {folder}.")
-    return {case: evaluate.example(load_image(dataset(str(folder), [case]), case), resolved.spacing) for case in cases}
+    return {
+        case: evaluate.example(load_image(dataset(str(folder), [case]), case), resolved.spacing)
+        for case in tqdm(cases, "Rendering slices", disable=None)
+    }
 
 
 def read_evaluator(checkpoint: Path, target: Target) -> PretextEvaluator:
