@@ -25,9 +25,10 @@ export NNUNETV2_LWI_TEST_DATASET := $(TEST_DATASET)
 unexport nnUNet_wandb_enabled
 unexport PYTHONPATH
 
-# As many processes of pytest; the tests of a module, which may go on from each other, stay in one.
+# As many processes of pytest; the tests of a module, which may go on from each other, stay in one. In the modules' order: the longest
+# have few tests and would come last.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadscope
+PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
 .PHONY: install demo test lint types docs tests test-all test-matrix mutants soak bench gpu clean
 
