@@ -16,7 +16,7 @@ from nnunetv2_lwi.demonstration.plans import DEMO_PLANS, NNUNET_PLANS, demo_plan
 from nnunetv2_lwi.demonstration.stages import stages
 from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
-from nnunetv2_lwi.nnunet.commands import external_trainers, shell_exports, stock_command
+from nnunetv2_lwi.nnunet.commands import external_trainers, shell_exports, shell_line, stock_command
 
 EXAMPLES = ("demo", "demo -i $nnUNet_raw/Dataset004_Hippocampus -o /scratch/demo -device cpu")
 PAGE = "start/first_run.md"
@@ -118,3 +118,7 @@ def report(demo: Demo) -> None:
     print("Checkpoints:")
     for fold in (step1, step2):
         print(f"    {fold / 'checkpoint_final.pth'}")
+    names = ["-d", demo.dataset_name, "-c", "3d_fullres", "-p", DEMO_PLANS, "-f", "0"]
+    print("Next, after the exports above:")
+    print(f"    {shell_line(['nnUNetv2_lwi', 'report', *names])}    # all of it on one page")
+    print("On your own data: docs/start/first_run.md")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnunetv2_lwi.cli import demo as demo_module
-from nnunetv2_lwi.cli.main import main
+from nnunetv2_lwi.cli.main import main, parse
 from nnunetv2_lwi.demonstration.place import MARKER, Demo
 from nnunetv2_lwi.demonstration.plans import DEMO_PLANS
 from nnunetv2_lwi.demonstration.stages import Stage
@@ -193,6 +193,8 @@ def test_the_phantom_goes_through_every_stage_and_ends_with_its_dice(output, com
     assert "test images, mean over cases:\n    head: 0.750\n    tail: nan\n" in out
     for name in ("progress.png", "pictures", "checkpoint_final.pth"):
         assert str(output / "nnUNet_results") in out and name in out
+    following = out.partition("Next, after the exports above:\n")[2].split("    #")[0].split()
+    assert parse(following[1:]).subcommand == "report" and "Dataset001_Phantom" in following
 
 
 def test_without_labelled_test_images_the_validation_s_dice_is_told(tmp_path, output, commands, capsys):
