@@ -44,8 +44,13 @@ class DoesNotFit(UserError):
 class CouldNotLook(UserError):
     """No answer: what the question is about could not be looked at."""
 
-    EXIT_CODE = 2
-    """Of the command; that of any other :class:`UserError` is 1."""
+
+class BadUsage(UserError):
+    """A command line that says too little, or something twice."""
+
+
+EXIT_CODE_OF_BAD_USAGE = 2
+"""Of a command line that argparse refuses, :class:`BadUsage` and :class:`CouldNotLook`; of any other mistake it is 1."""
 
 
 def tell(message: str) -> None:

@@ -19,7 +19,7 @@ from nnunetv2_lwi.planning.overrides import parse_overrides
 from nnunetv2_lwi.planning.presets import load_preset
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHORTEST_TEXT, FEWEST_LINES, MOST_LEFT_OVER = 8, 12, 0.25
 """Of lines quoted from the code: characters of a text that makes one known, their number, the share that values may fill."""
 STOCK = {entry.name: entry for entry in entry_points(group="console_scripts") if entry.value.startswith("nnunetv2.")}
@@ -27,7 +27,7 @@ STOCK = {entry.name: entry for entry in entry_points(group="console_scripts") if
 
 def commands_of(page: Path) -> list[list[str]]:
     """The words of every nnU-Net command, ours or stock, in a page's ``sh`` blocks, without what stands before it."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     texts = [re.sub(r"^.*\$\((nnUNetv2_.*)\)$", r"\1", line) for line in lines if "nnUNetv2_" in line]
     words = [shlex.split(text, comments=True) for text in texts]
@@ -61,6 +61,10 @@ def parse_stock(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Parsed) as outcome:
         STOCK[words[0]].load()()
     assert outcome.value.args == ([],)
+
+
+def test_the_commands_were_found():
+    assert len(COMMANDS) > 100
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=named)

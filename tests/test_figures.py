@@ -2,6 +2,7 @@
 
     <!-- figures: hippocampus.csv#unetr_600, confirmation_btcv.csv#dice -->           before a table: cell by cell
     <!-- figures in words: derived.csv#btcv, =0.75 -->                                before words: each decimal number
+    <!-- figures row by row: derived.csv#btcv / none / derived.csv#brain -->          the same for each row of a table
     <!-- no figures: settings -->                                                     before a table of other numbers
 
 Files with the columns table, row, column, figure hold tables as they are printed. What there are runs for is computed again:
@@ -25,7 +26,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 MEASUREMENTS = 5
 """A table with so many decimal numbers needs a comment."""
 
-COMMENT = re.compile(r"<!-- (figures|figures in words|no figures): (.+) -->")
+COMMENT = re.compile(r"<!-- (figures|figures in words|figures row by row|no figures): (.+) -->")
 DECIMAL = re.compile(r"(?<![\w.])[-+]?\d*\.\d+(?!\w|\.\d)")
 NOT_WORDS = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)|https?://\S+|arXiv \S+", flags=re.DOTALL)
 
@@ -67,7 +68,8 @@ def blocks_of(text: str) -> Iterator[Block]:
     for match in re.finditer(r"(?:^[^\n]+\n?)+", without_code, flags=re.MULTILINE):
         block = match.group().strip()
         if comment := COMMENT.fullmatch(block):
-            kind, sources = comment[1], [source.strip() for source in comment[2].split(", ")]
+            between = " / " if comment[1] == "figures row by row" else ", "
+            kind, sources = comment[1], [source.strip() for source in comment[2].split(between)]
             continue
         yield Block(text[: match.start()].count("\n") + 1, block, kind, sources)
         kind, sources = None, []
@@ -185,6 +187,14 @@ def wrong_in_words(block: Block) -> Iterator[str]:
             yield f"{number} is not in {', '.join(block.sources)}"
 
 
+def wrong_by_row(block: Block) -> Iterator[str]:
+    rows = block.text.splitlines()[2:]
+    if len(rows) != len(block.sources):
+        yield f"{len(rows)} rows, and sources of {len(block.sources)}"
+    for row, sources in zip(rows, block.sources, strict=False):
+        yield from wrong_in_words(Block(block.line, row, block.kind, [] if sources == "none" else sources.split(", ")))
+
+
 def problems(text: str) -> list[str]:
     """What is wrong with the figures of a page's text."""
     found = []
@@ -193,6 +203,8 @@ def problems(text: str) -> list[str]:
             found.append(f"line {block.line}: a table of figures without a comment that names its file")
         elif block.kind == "figures":
             found += [f"line {block.line}: {problem}" for problem in wrong_in_table(block)]
+        elif block.kind == "figures row by row":
+            found += [f"line {block.line}: {problem}" for problem in wrong_by_row(block)]
         elif block.kind == "figures in words":
             found += [f"line {block.line}: {problem}" for problem in wrong_in_words(block)]
     return found
@@ -226,6 +238,19 @@ def test_every_file_is_explained():
     text = (RESULTS / "README.md").read_text(encoding="utf-8")
     for path in RESULTS.glob("*.csv"):
         assert f"`{path.name}`" in text, path.name
+
+
+FIRST_PAGES = (ROOT / "README.md", ROOT / "docs" / "start" / "should_i_use_it.md")
+
+
+@pytest.mark.parametrize("page", FIRST_PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize(
+    ("true", "changed"), [("-0.1 (-0.9 to +0.7)", "+2.6 (+0.3 to +4.8)"), ("48.6 to 51.3", "41.8 to 51.3")]
+)
+def test_where_people_decide_a_figure_of_another_row_is_found(page, true, changed):
+    text = page.read_text(encoding="utf-8")
+    assert text.count(true) == 1
+    assert problems(text.replace(true, changed))
 
 
 RESULTS_PAGE = (ROOT / "docs" / "explanation" / "results.md").read_text(encoding="utf-8")

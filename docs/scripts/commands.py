@@ -18,8 +18,9 @@ commands' own help.
 **One grammar.** `-d` data set (name or number), `-c` configuration, `-p` plans, `-f` fold, `-device`, `-num_gpus`,
 `-i` input and `-o` output mean the same everywhere, as in nnU-Net's commands. Option names are not abbreviated. A
 value of the plan is set with `--set lwi.init.lr=0.001`, and several are tried with `compare --sweep
-lwi.init.lr=0.001,0.01`, by the same dotted names, which stand in [Settings](settings.md). Positions and options may
-come in any order.
+lwi.init.lr=0.001,0.01`, by the same dotted names, which stand in [Settings](settings.md). Positions may come
+before options or after them, but not right after one that takes several values (`-f 0 1`, `-d 4 7`): put them first.
+`$STEP1` and `$RESULTS` in the examples stand for folders of trainings in `nnUNet_results`.
 
 **Exit codes.**
 

@@ -33,6 +33,7 @@ EXAMPLES = (
     "compare -d 4 -c 3d_fullres --arms random,lwi_all --cases 8,36,all --seeds 3 -o /scratch/comparison",
     "compare -d 4 -c 3d_fullres --arms lwi --sweep lwi.masking.ratio=0.2,0.4,0.6 -o /scratch/ratios",
 )
+MORE_EXIT_CODES = " 75: asked to end by a signal, and saved; the same command goes on."
 PAGE = "howto/compare.md"
 
 
@@ -338,3 +339,4 @@ def write_report(
         pictures = draw_cases(outcomes, folder / "cases")
     print(text)
     print(f"Written: {folder}/comparison.csv, comparison.md, comparison.png and {len(pictures)} pictures in {folder}/cases.")
+    print(f"Next, for one page of all of it: nnUNetv2_lwi report -i {folder}")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nnunetv2_lwi.cli.options import add_dataset_option, add_label_options
 from nnunetv2_lwi.disk import read_json
+from nnunetv2_lwi.errors import BadUsage
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.nnunet.folders import folder_of, preprocessed_folder
 from nnunetv2_lwi.nnunet.target import parse_fold
@@ -29,8 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="written by nnU-Net's evaluation (default: the final validations of the model that -tr, -c, -p and -f name)",
     )
     add_dataset_option(parser, more=", also for the names of the labels")
-    parser.add_argument("-tr", dest="trainer", default=STEP2_TRAINER, help="trainer (default: %(default)s)")
-    parser.add_argument("-c", dest="configuration", default="3d_fullres", help="configuration (default: %(default)s)")
+    parser.add_argument("-tr", dest="trainer", help=f"trainer (default: {STEP2_TRAINER})")
+    parser.add_argument("-c", dest="configuration", help="configuration (default: 3d_fullres)")
     parser.add_argument("-p", dest="plans_name", metavar="PLANS", help="plans (default: all, beside each other)")
     parser.add_argument(
         "-f", dest="folds", type=parse_fold, nargs="+", metavar="FOLD", help="folds (default: all, beside each other)"
@@ -43,10 +44,14 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
         UserError: data set, file or label does not exist, or they do not belong together.
+        BadUsage: files are named, and a model as well.
     """
     from nnunetv2_lwi.datasets.dice import make_row, markdown_table, notes
     from nnunetv2_lwi.datasets.labels import selected_labels
 
+    names = {"-tr": arguments.trainer, "-c": arguments.configuration, "-p": arguments.plans_name, "-f": arguments.folds}
+    if arguments.summaries and (given := [option for option, value in names.items() if value is not None]):
+        raise BadUsage(f"{arguments.summaries[0]} and {', '.join(given)}: name files, or a model, and not both.")
     folder = preprocessed_folder(arguments.dataset)
     dataset_json = read_json(folder / "dataset.json", f"run nnUNetv2_plan_and_preprocess -d {arguments.dataset}")
     labels = dataset_json["labels"]
@@ -54,8 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
     remedy = "give a summary.json that nnU-Net's evaluation wrote"
     paths = arguments.summaries or find_validations(
         folder_of("nnUNet_results") / folder.name,
-        arguments.trainer,
-        arguments.configuration,
+        arguments.trainer or STEP2_TRAINER,
+        arguments.configuration or "3d_fullres",
         arguments.plans_name,
         arguments.folds,
     )

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 WIDTH = 110
-DOCUMENTATION = "docs/"
+DOCUMENTATION = "in the repository, docs/"
 EXIT_CODES = "Exit codes: 0 done; 1 no, a line says why; 2 the command line is wrong, or check could not look."
 
 
@@ -29,11 +29,13 @@ class Parser(argparse.ArgumentParser):
         return []
 
 
-def epilog(examples: Sequence[str], page: str) -> str:
+def epilog(examples: Sequence[str], page: str, more_exit_codes: str = "") -> str:
     """What follows the options in the help of a subcommand.
 
     Args:
         page: of the documentation, below ``docs/``.
+        more_exit_codes: those that this subcommand has besides.
     """
     lines = "\n".join(f"  nnUNetv2_lwi {example}" for example in examples)
-    return f"{'Example' if len(examples) == 1 else 'Examples'}:\n{lines}\n\n{EXIT_CODES}\nMore: {DOCUMENTATION}{page}"
+    title = "Example" if len(examples) == 1 else "Examples"
+    return f"{title}:\n{lines}\n\n{EXIT_CODES}{more_exit_codes}\nMore: {DOCUMENTATION}{page}"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import nnunetv2_lwi
 from nnunetv2_lwi.cli.grammar import DOCUMENTATION, EXIT_CODES, Parser, epilog
 from nnunetv2_lwi.disk import telling_disk_trouble
-from nnunetv2_lwi.errors import CouldNotLook
+from nnunetv2_lwi.errors import EXIT_CODE_OF_BAD_USAGE, BadUsage, CouldNotLook
 
 SUBCOMMANDS = {
     "trainers": "print what the environment variable nnUNet_extTrainer must name: our trainers and yours",
@@ -37,12 +37,12 @@ COMPLETION = 'Completion in bash and zsh: eval "$(register-python-argcomplete nn
 
 
 def command() -> None:
-    """What the shell calls: :func:`main`, with an exit code of its own where a question could not be answered."""
+    """What the shell calls: :func:`main`, with the exit code of a wrong command line, or of what cannot be looked at."""
     try:
         main()
-    except CouldNotLook as error:
+    except (BadUsage, CouldNotLook) as error:
         sys.stderr.write(f"{error.message}\n")
-        raise SystemExit(CouldNotLook.EXIT_CODE) from None
+        raise SystemExit(EXIT_CODE_OF_BAD_USAGE) from None
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -91,7 +91,7 @@ def subcommand_parser(name: str) -> Parser:
     parser = Parser(
         prog=f"nnUNetv2_lwi {name}",
         description=f"{summary[0].upper()}{summary[1:]}.",
-        epilog=epilog(module.EXAMPLES, module.PAGE),
+        epilog=epilog(module.EXAMPLES, module.PAGE, getattr(module, "MORE_EXIT_CODES", "")),
     )
     module.add_arguments(parser)
     parser.set_defaults(run=module.run, subcommand=name)

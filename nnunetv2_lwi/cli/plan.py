@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnunetv2_lwi.cli.options import add_dataset_option, add_output_option, add_plans_option, add_set_option
 from nnunetv2_lwi.disk import write_json
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.errors import BadUsage, UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.commands import shell_line
 from nnunetv2_lwi.nnunet.target import Target, read_target
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
         print_presets()
         return
     if arguments.dataset is None:
-        raise UserError("Name a data set with -d; nnUNetv2_lwi plan --list shows the presets.")
+        raise BadUsage("Name a data set with -d; nnUNetv2_lwi plan --list shows the presets.")
     from nnunetv2_lwi.planning.application import RANDOM_TWIN, apply_preset, configuration_name, random_twin
     from nnunetv2_lwi.planning.overrides import parse_overrides
     from nnunetv2_lwi.planning.presets import load_preset
@@ -87,11 +87,11 @@ def run(arguments: argparse.Namespace) -> None:
     twin_path = free_path(target, f"{new_name}{RANDOM_TWIN}", arguments.overwrite) if arguments.baseline else None
     plans = apply_preset(target.plans, preset, parent, new_name, overrides, segmentation_heads(target))
     configuration = configuration_name(preset, parent)
-    twin = random_twin(plans, configuration) if arguments.baseline else None
     problem = borrowed_data_problem(plans, configuration, target.plans)
     if problem is not None:
         raise UserError(f"--set {problem}: leave data_identifier out and preprocess anew, or keep the spacing.")
     losses = try_plan(plans, configuration, target.dataset_json)
+    twin = random_twin(plans, configuration) if arguments.baseline else None
     write_json(path, plans)
     print_outcome(path, configuration, losses)
     print_decisions(plans, configuration)

@@ -40,9 +40,10 @@ def run(arguments: argparse.Namespace) -> None:
     train, val = (len(cases[part]) for part in ("train", "val"))
     print(f"Wrote {path}: fold 0, {train} training and {val} validation cases. {split.source}.")
     left = len(identifiers) - train - val
-    print(f"Next:\n  nnUNetv2_lwi plan -d {arguments.dataset}\n  nnUNetv2_lwi train {arguments.dataset} 3d_fullres 0")
     if left:
         print(f"{left} cases of the data set are in neither.")
+    print("Next, with the name of a preset (nnUNetv2_lwi plan --list):")
+    print(f"  nnUNetv2_lwi plan -d {arguments.dataset} --preset NAME")
 
 
 def case_identifiers(folder: Path) -> list[str]:

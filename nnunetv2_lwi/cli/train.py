@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnunetv2_lwi.cli.options import add_device_option, add_plans_option, complete_dataset
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.errors import BadUsage, UserError
 from nnunetv2_lwi.nnunet.target import parse_fold
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 EXAMPLES = ("train 4 3d_fullres 0", "train -d 4 -c 3d_fullres -f 0 1 2 -device cpu", "train 4 3d_fullres")
+MORE_EXIT_CODES = " 75: asked to end by a signal, and saved; the same command goes on."
 PAGE = "howto/clusters.md"
 
 
@@ -62,19 +64,21 @@ def settle(arguments: argparse.Namespace) -> None:
     """Bring positions and options together, into ``dataset``, ``configuration`` and ``folds``.
 
     Raises:
-        UserError: something is said twice, or no data set is named.
+        BadUsage: something is said twice, no data set is named, or a number is not possible.
     """
     for name, option in (("dataset", "-d"), ("configuration", "-c")):
         said, also = getattr(arguments, name), getattr(arguments, f"{name}_option")
         if said is not None and also is not None:
-            raise UserError(f"{option} {also} and {said}: the {name.replace('dataset', 'data set')} is said twice.")
+            raise BadUsage(f"{option} {also} and {said}: the {name.replace('dataset', 'data set')} is said twice.")
         setattr(arguments, name, said if said is not None else also)
     if arguments.dataset is None:
-        raise UserError("Name a data set: nnUNetv2_lwi train DATASET CONFIGURATION [FOLD], or -d DATASET.")
+        raise BadUsage("Name a data set: nnUNetv2_lwi train DATASET CONFIGURATION [FOLD], or -d DATASET.")
+    if arguments.num_gpus < 1:
+        raise BadUsage(f"-num_gpus {arguments.num_gpus} must be at least 1.")
     arguments.configuration = arguments.configuration or "3d_fullres"
     if arguments.fold is not None:
         if arguments.folds is not None:
-            raise UserError(f"Fold {arguments.fold} and -f: give one of them.")
+            raise BadUsage(f"Fold {arguments.fold} and -f: give one of them.")
         arguments.folds = [arguments.fold]
 
 
@@ -88,20 +92,33 @@ def run(arguments: argparse.Namespace) -> None:
     from nnunetv2_lwi.jobs.execution import run_apart
     from nnunetv2_lwi.jobs.folds import run_open_folds, trainings_of_folds
     from nnunetv2_lwi.jobs.group import group_of_launcher, run_in_group
-    from nnunetv2_lwi.jobs.outcome import outcome
     from nnunetv2_lwi.jobs.steps import trainings_left
 
     settle(arguments)
     group = group_of_launcher(arguments.device, arguments.num_gpus)
     if group is not None:
         run_in_group(group, lambda: trainings_of_folds(jobs(arguments, group.size)))
-    elif arguments.folds is not None and len(arguments.folds) == 1:
-        for training in trainings_left(*jobs(arguments)):
+        if group.rank == 0:
+            tell_outcome(jobs(arguments))
+        return
+    wanted = jobs(arguments)
+    if arguments.folds is not None and len(wanted) == 1:
+        for training in trainings_left(*wanted):
             run_apart(training)
-    else:
-        run_open_folds(jobs(arguments), run_apart)
-    if group is None or group.rank == 0:
-        print(outcome([job.target for job in jobs(arguments)]) or "", flush=True)
+        tell_outcome(wanted)
+        return
+    try:
+        run_open_folds(wanted, run_apart)
+    finally:
+        tell_outcome(wanted)
+
+
+def tell_outcome(jobs: Sequence[Job]) -> None:
+    """Of the folds that are done."""
+    from nnunetv2_lwi.jobs.outcome import outcome
+
+    if text := outcome([job.target for job in jobs]):
+        print(text, flush=True)
 
 
 def jobs(arguments: argparse.Namespace, ranks: int = 1) -> list[Job]:
@@ -109,14 +126,27 @@ def jobs(arguments: argparse.Namespace, ranks: int = 1) -> list[Job]:
 
     Args:
         ranks: that share a batch.
+
+    Raises:
+        UserError: there is no such data set, plans, configuration or fold.
     """
     from nnunetv2_lwi.jobs.folds import folds_of_split
     from nnunetv2_lwi.jobs.steps import Job
+    from nnunetv2_lwi.nnunet.split_file import SPLIT_FILE
     from nnunetv2_lwi.nnunet.target import read_target
+    from nnunetv2_lwi.planning.configuration import resolve_configuration
 
     def target(fold: int | str) -> Target:
         return read_target(arguments.dataset, arguments.plans_name, arguments.configuration, fold)
 
-    folds = arguments.folds or folds_of_split(target(0))
+    any_fold = target(0)
+    resolve_configuration(any_fold.plans, any_fold.configuration)
+    known = folds_of_split(any_fold)
+    folds = arguments.folds or known
+    if unknown := [fold for fold in folds if isinstance(fold, int) and fold not in known]:
+        raise UserError(
+            f"There is no fold {unknown[0]}: the split has folds 0 to {len(known) - 1}. Add it to {SPLIT_FILE}; the stock "
+            "nnUNetv2_train takes a random 80 % of the cases for it."
+        )
     more = (arguments.device, arguments.num_gpus, ranks, arguments.npz, arguments.step1, arguments.grow)
     return [Job(target(fold), *more) for fold in folds]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nnunetv2_lwi.unlabelled.update import Outcome
 
 EXAMPLES = ("unlabelled -d 4 -c 3d_fullres", "unlabelled -d 4 -i /data/more_scans /data/old_scans")
+MORE_EXIT_CODES = " 3: some scans were left out."
 PAGE = "howto/unlabelled.md"
 SOME_LEFT_OUT = 3
 """Exit code; 0: every scan can be used; 1: none, or a mistake."""

@@ -49,13 +49,13 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     if any(outcome.probed for outcome in outcomes):
         parts.append("## What step 1 learned\n")
         parts.append(
-            "AUC of linear readouts of its stages on labelled cases, mean over classes and seeds, and of a random start's "
-            "(see nnUNetv2_lwi probe).\n"
+            "AUC of linear readouts of its stages on labelled cases, mean over all classes and seeds, and of a random "
+            "start's (see nnUNetv2_lwi probe).\n"
         )
         parts.append(probe_table(outcomes))
     parts.append("## Learning speed\n")
     parts.append(
-        "Iterations, step 1's counted, until nnU-Net's pseudo Dice on validation patches (mean over "
+        "Iterations, step 1's counted, until nnU-Net's pseudo Dice on validation patches (mean over all classes and "
         f"{SMOOTHED_EPOCHS} epochs) reaches what {baseline} ended with, for the same cases and seed. "
         "Mean over the seeds that reached it, and how many did.\n"
     )

@@ -23,7 +23,7 @@ def selected_labels(labels: Sequence[str], chosen: str | None, split: str | None
     """
     known = [name for name in labels if name not in NEVER_SCORED]
     if chosen is not None:
-        wanted = [name.strip() for name in chosen.split(",")]
+        wanted = [name.strip() for name in chosen.split(",") if name.strip()] or [chosen]
     else:
         wanted = list(SPLITS[split].organs if split else ()) or known
     unknown = [name for name in wanted if name not in known]

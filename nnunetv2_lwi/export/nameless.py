@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-FILE_LISTS = ("dataset", "training", "test")
-"""Of dataset.json: which files are training and test cases."""
+OF_DESCRIPTION = (
+    "channel_names", "modality", "labels", "regions_class_order", "file_ending", "overwrite_image_reader_writer",
+    "numTraining", "name", "description", "reference", "licence", "license", "release", "tensorImageSize",
+)  # fmt: skip
+"""Of dataset.json what nnU-Net reads, and what it writes of the data set as a whole; other keys may name cases."""
 FILES_OF_A_CASE = ("prediction_file", "reference_file")
 """Of nnU-Net's summary.json."""
 NAMES_OF_IMAGES = ("cases", "test_images")
@@ -14,8 +17,8 @@ NAMES_OF_IMAGES = ("cases", "test_images")
 
 
 def description(dataset_json: Mapping[str, Any]) -> dict[str, Any]:
-    """dataset.json without its lists of files: channels, labels, file ending."""
-    return _without(dataset_json, FILE_LISTS)
+    """dataset.json without lists of files, whatever they are called: channels, labels, file ending."""
+    return {key: value for key, value in dataset_json.items() if key in OF_DESCRIPTION}
 
 
 def scores(summary: Mapping[str, Any]) -> dict[str, Any]:

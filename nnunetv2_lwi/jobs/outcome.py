@@ -35,7 +35,7 @@ def next_commands(target: Target, folds: Sequence[str]) -> list[list[str]]:
     """Prediction by the folds that are done; once all are, nnU-Net's choice of configuration too."""
     of_model = ["-c", target.configuration, "-f", *folds, "-p", target.plans_name, "-tr", STEP2_TRAINER]
     commands = [["nnUNetv2_predict", "-i", "IN", "-o", "OUT", "-d", target.dataset_name, *of_model]]
-    if len(folds) == FOLDS:
+    if set(folds) >= set(map(str, range(FOLDS))):
         of_choice = ["-c", target.configuration, "-p", target.plans_name, "-tr", STEP2_TRAINER]
         commands.insert(0, ["nnUNetv2_find_best_configuration", target.dataset_name, *of_choice, "--disable_ensembling"])
     return commands

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from nnunetv2_lwi.errors import UserError
 
 SUMMARY = Path("validation") / "summary.json"
+FOLD = re.compile(r"fold_(\d+|all)")
 
 
 def find_validations(
@@ -21,15 +23,24 @@ def find_validations(
         folds: None for any.
 
     Raises:
-        UserError: there is none.
+        UserError: there is none, or a fold that is asked for has none in any plans.
     """
     models = sorted(results.glob(f"{trainer}__{plans or '*'}__{configuration}"))
-    wanted = ["*"] if folds is None else map(str, folds)
-    names = [f"fold_{fold}" for fold in wanted]
-    found = [path for model in models for name in names for path in sorted(model.glob(f"{name}/{SUMMARY}"))]
-    if not found:
+    found = [path for model in models for path in _of_model(model, folds)]
+    seen = {path.parents[1].name for path in found}
+    lacking = [str(fold) for fold in folds or () if f"fold_{fold}" not in seen]
+    if lacking or not found:
+        which = f"fold {', '.join(lacking)} of {trainer}" if lacking else trainer
+        of_plans = "" if plans is None else f", plans {plans}"
         raise UserError(
-            f"No validation of {trainer} with configuration {configuration} is finished in {results}: train, or name "
-            "SUMMARY_JSON files, or another model with -tr, -c, -p and -f."
+            f"No validation of {which} with configuration {configuration}{of_plans} is finished in {results}: train, or "
+            "name SUMMARY_JSON files, or another model with -tr, -c, -p and -f."
         )
     return found
+
+
+def _of_model(model: Path, folds: Sequence[int | str] | None) -> list[Path]:
+    there = [match[1] for path in model.iterdir() if (match := FOLD.fullmatch(path.name))]
+    in_order = sorted(there, key=lambda name: (not name.isdecimal(), int(name) if name.isdecimal() else 0))
+    paths = [model / f"fold_{fold}" / SUMMARY for fold in (in_order if folds is None else folds)]
+    return [path for path in paths if path.is_file()]

@@ -90,7 +90,7 @@ def random_twin(plans: Mapping[str, Any], configuration: str) -> dict[str, Any]:
         UserError: the plans start random themselves.
     """
     resolved = resolve(plans, configuration)
-    block = deepcopy(resolved.get("lwi", {}))
+    block = deepcopy(resolved.get("lwi") or {})
     seg = block.setdefault("seg", {})
     if seg.get("start") == "random":
         raise UserError('--baseline: these plans start random themselves ("start": "random" in lwi.seg).')

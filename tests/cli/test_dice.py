@@ -10,7 +10,7 @@ import pytest
 
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.datasets.btcv import LABELS
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.errors import BadUsage, UserError
 
 NAME = "Dataset017_BTCV"
 
@@ -102,5 +102,14 @@ def test_validations_are_found_by_the_names_of_a_model(folder, summary, tmp_path
     assert titles("-p", "B") == [f"{b} fold_0"]
     assert titles("-f", "all", "0", "-p", "A") == [f"{a} fold_all", f"{a} fold_0"]
     assert titles("-tr", "nnUNetTrainer") == others[1:]
-    with pytest.raises(UserError, match="No validation of nnUNetTrainerLWISeg with configuration 3d_fullres is finished"):
-        dice("-f", "1")
+    (results / a / "fold_0_before_growth_1" / "validation").mkdir(parents=True)
+    shutil.copy(summary, results / a / "fold_0_before_growth_1" / "validation")
+    assert titles("-p", "A") == [f"{a} fold_0", f"{a} fold_all"]
+    with pytest.raises(
+        UserError, match=r"No validation of fold 1, 2 of nnUNetTrainerLWISeg with configuration 3d_fullres is"
+    ):
+        dice("-f", "0", "1", "2")
+    with pytest.raises(UserError, match=r"No validation of nnUNetTrainerLWISeg with configuration 3d_fullres, plans C is"):
+        dice("-p", "C")
+    with pytest.raises(BadUsage, match=r"summary\.json and -c, -p: name files, or a model, and not both"):
+        dice(summary, "-p", "A", "-c", "3d_fullres")

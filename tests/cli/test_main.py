@@ -69,7 +69,7 @@ def test_examples_are_possible_and_the_page_is_there(subcommand):
         assert parse(shlex.split(example)).subcommand == subcommand
     assert (ROOT / "docs" / module.PAGE.partition("#")[0]).is_file()
     text = subcommand_parser(subcommand).format_help()
-    assert f"More: docs/{module.PAGE}" in text and f"  nnUNetv2_lwi {module.EXAMPLES[0]}\n" in text
+    assert f"docs/{module.PAGE}\n" in text and f"  nnUNetv2_lwi {module.EXAMPLES[0]}\n" in text
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,8 @@ def test_every_subcommand_explains_itself(subcommand, capsys):
 def test_help_lists_the_subcommands_and_a_wrong_one_is_told(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
-    assert all(subcommand in capsys.readouterr().out for subcommand in list(SUBCOMMANDS)[:1])
+    out = capsys.readouterr().out
+    assert all(f"    {subcommand}" in out for subcommand in SUBCOMMANDS)
     with pytest.raises(SystemExit) as end:
         main(["trian"])
     assert end.value.code == 2
@@ -165,6 +166,13 @@ def test_what_could_not_be_looked_at_is_one_line_and_exit_code_2():
     assert result.returncode == 2 and result.stdout == ""
     assert result.stderr.startswith("nnunetv2_lwi: The environment variable nnUNet_preprocessed is not set")
     assert result.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "words", [["train"], ["train", "4", "-d", "5"], ["plan"], ["nothing"], ["train", "4", "--fold", "0"]]
+)
+def test_a_wrong_command_line_is_exit_code_2(words):
+    assert run_command(*words).returncode == 2
 
 
 def test_any_other_mistake_is_one_line_and_exit_code_1():

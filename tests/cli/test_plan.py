@@ -106,6 +106,14 @@ def test_the_baseline_is_the_same_training_from_a_random_start_on_the_same_data(
     assert baseline.split() == f"nnUNetv2_train {NAME} {name} 0 -p Mine_random -tr {nnUNetTrainerLWISeg.__name__}".split()
 
 
+def test_a_block_that_is_none_is_told_with_a_baseline_too(folder):
+    before = sorted(folder.iterdir())
+    for more in ([], ["--baseline"]):
+        with pytest.raises(UserError):
+            plan("--set", "lwi.seg=null", *more, "-o", "Mine")
+    assert sorted(folder.iterdir()) == before
+
+
 def test_a_baseline_has_no_step_1_to_run_next_and_no_baseline(folder, capsys):
     plan("--set", "lwi.seg.start=random", "-o", "Mine")
     out = capsys.readouterr().out

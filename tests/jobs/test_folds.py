@@ -122,6 +122,21 @@ def test_what_cannot_be_trained_leaves_no_trace(dataset, commands):
     assert commands == [] and not (dataset.results / NAME).exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["3d_fullres", "7"], r"There is no fold 7: the split has folds 0 to 4\. Add it to splits_final\.json"),
+        (["3d_fullres", "-f", "0", "5"], "There is no fold 5"),
+        (["0"], "Plans nnUNetPlans have no configuration 0"),
+        (["3d_fullres", "-num_gpus", "0"], "-num_gpus 0 must be at least 1"),
+    ],
+)
+def test_what_is_not_there_is_told_once_before_any_fold(commands, capsys, words, message):
+    with pytest.raises(UserError, match=message):
+        main(["train", "999", *words, "-device", "cpu"])
+    assert commands == [] and "FAILED" not in capsys.readouterr().out
+
+
 def test_a_fold_and_folds_are_one_too_many(commands):
     with pytest.raises(UserError, match="Fold 0 and -f: give one of them"):
         main(["train", "999", "3d_fullres", "0", "--folds", "1"])
