@@ -26,12 +26,19 @@ STOCK = {entry.name: entry for entry in entry_points(group="console_scripts") if
 
 
 def commands_of(page: Path) -> list[list[str]]:
-    """The words of every nnU-Net command, ours or stock, in a page's ``sh`` blocks, without what stands before it."""
+    """The words of every nnU-Net command, ours or stock, of a page, without what stands before it."""
     blocks = re.findall(r"^ *```sh\n(.*?)^ *```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     texts = [re.sub(r"^.*\$\((nnUNetv2_.*)\)$", r"\1", line) for line in lines if "nnUNetv2_" in line]
-    words = [shlex.split(text, comments=True) for text in texts]
+    words = [shlex.split(text, comments=True) for text in [*texts, *inline_commands(page)]]
     return [some[next(i for i, word in enumerate(some) if word.startswith("nnUNetv2_")) :] for some in words]
+
+
+def inline_commands(page: Path) -> list[str]:
+    """Within sentences: those that name a data set, and leave nothing out."""
+    prose = re.sub(r"^ *```.*?^ *```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    texts = [" ".join(text.split()) for text in re.findall(r"`(nnUNetv2_\w+ [^`]*)`", prose)]
+    return [text for text in texts if re.search(r" -[ds] ", text) and "..." not in text]
 
 
 COMMANDS = [(page.name, words) for page in PAGES for words in commands_of(page)]
