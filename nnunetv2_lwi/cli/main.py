@@ -43,6 +43,9 @@ def command() -> None:
     except (BadUsage, CouldNotLook) as error:
         sys.stderr.write(f"{error.message}\n")
         raise SystemExit(EXIT_CODE_OF_BAD_USAGE) from None
+    except BrokenPipeError:  # who reads has seen enough: ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1) from None
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -93,11 +93,12 @@ def run(arguments: argparse.Namespace) -> None:
     losses = try_plan(plans, configuration, target.dataset_json)
     twin = random_twin(plans, configuration) if arguments.baseline else None
     write_json(path, plans)
+    if twin is not None and twin_path is not None:
+        write_json(twin_path, twin)
     print_outcome(path, configuration, losses)
     print_decisions(plans, configuration)
     print_memory(plans, configuration, target)
-    if twin is not None and twin_path is not None:
-        write_json(twin_path, twin)
+    if twin_path is not None:
         print(f"Wrote {twin_path}: the same training from a random start, on the same preprocessed data.")
     print_commands("Next", next_commands(target, plans, configuration))
     if twin is not None:

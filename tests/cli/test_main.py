@@ -175,6 +175,16 @@ def test_a_wrong_command_line_is_exit_code_2(words):
     assert run_command(*words).returncode == 2
 
 
+def test_who_reads_may_stop_reading():
+    """As in: nnUNetv2_lwi plan --list | head -1."""
+    words = [sys.executable, "-u", "-m", "nnunetv2_lwi.cli.main", "plan", "--list"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+
+
 def test_any_other_mistake_is_one_line_and_exit_code_1():
     result = run_command("splits", "-d", "999", "--which", "lung")
     assert result.returncode == 1 and result.stdout == "" and result.stderr.count("\n") == 1
