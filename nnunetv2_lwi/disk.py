@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -37,6 +37,27 @@ DISK_TROUBLE = (
     ),
 )
 """What the file system or the rights there do not allow, a network's among them: no mistake of a program."""
+
+
+def require_new_file(path: Path, endings: Sequence[str], overwrite: bool) -> None:
+    """Look whether the file that ``-o`` names can be written, without writing it.
+
+    Args:
+        endings: those that the file's name may have.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        UserError: it cannot.
+    """
+    if path.suffix.lower() not in endings:
+        raise UserError(f"-o {path} must end in {' or '.join(endings)}.")
+    if path.is_dir():
+        raise UserError(f"-o {path} is a folder: name a file.")
+    if not path.absolute().parent.is_dir():
+        raise UserError(f"-o {path}: there is no folder {path.absolute().parent}. Make it, or name another file.")
+    if path.exists() and not overwrite:
+        raise UserError(f"-o {path} exists: append --overwrite to replace it, or name another file.")
+    require_writable(path.absolute().parent, "name another file with -o")
 
 
 def require_writable(folder: Path, instead: str = "set nnUNet_results to a folder that can be written to") -> None:

@@ -52,9 +52,9 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: there is no such run, or the page cannot be written.
     """
-    from nnunetv2_lwi.disk import write_text
+    from nnunetv2_lwi.disk import require_new_file, write_text
     from nnunetv2_lwi.report.comparison_page import comparison_page
-    from nnunetv2_lwi.report.places import FILE, is_comparison, require_page
+    from nnunetv2_lwi.report.places import ENDINGS, FILE, is_comparison
     from nnunetv2_lwi.report.run_page import run_page
 
     if arguments.slices is not None and arguments.slices < 0:
@@ -62,14 +62,14 @@ def run(arguments: argparse.Namespace) -> None:
     require_one_way_of_naming(arguments)
     if arguments.folder is not None and is_comparison(arguments.folder):
         output = arguments.output or arguments.folder / FILE
-        require_page(output, arguments.overwrite)
+        require_new_file(output, ENDINGS, arguments.overwrite)
         if arguments.slices is not None:
             raise UserError("--slices is for a run, not for a comparison: leave it out.")
         text = comparison_page(arguments.folder)
     else:
         place = find_run(arguments)
         output = arguments.output or place.own_folder / FILE
-        require_page(output, arguments.overwrite)
+        require_new_file(output, ENDINGS, arguments.overwrite)
         text = run_page(place, arguments.slices)
     write_text(output, text)
     print(f"Written: {output.absolute()} ({len(text.encode()) / 2**20:.1f} MiB). Open it in a browser; it needs no network.")

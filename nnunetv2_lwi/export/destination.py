@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from nnunetv2_lwi.disk import DISK_TROUBLE, disk_error_behind, require_writable, written_whole
+from nnunetv2_lwi.disk import DISK_TROUBLE, disk_error_behind, require_new_file, written_whole
 from nnunetv2_lwi.errors import UserError
 
 
@@ -15,24 +15,14 @@ def require_destination(path: Path, endings: Sequence[str], overwrite: bool, sou
     """Look whether a file can be written, without writing it.
 
     Args:
-        endings: those that the file's name may have.
-        overwrite: whether a file that is there may be replaced.
         source: folder of the training that is exported, which nothing is written into.
 
     Raises:
-        UserError: it cannot.
+        UserError: as :func:`~nnunetv2_lwi.disk.require_new_file`, or it would lie there.
     """
-    if path.suffix not in endings:
-        raise UserError(f"-o {path} must end in {' or '.join(endings)}.")
-    if path.is_dir():
-        raise UserError(f"-o {path} is a folder: name a file.")
-    if not path.absolute().parent.is_dir():
-        raise UserError(f"-o {path}: there is no folder {path.absolute().parent}. Make it, or name another file.")
     if path.resolve().is_relative_to(source.resolve()):
         raise UserError(f"-o {path} lies in the folder of the training that is exported: name a file elsewhere.")
-    if path.exists() and not overwrite:
-        raise UserError(f"-o {path} exists: append --overwrite to replace it, or name another file.")
-    require_writable(path.absolute().parent, "name another file with -o")
+    require_new_file(path, endings, overwrite)
 
 
 @contextmanager

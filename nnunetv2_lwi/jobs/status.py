@@ -85,7 +85,7 @@ def _look(folder: Path, step: int, changes: Callable[[int, Mapping[str, Any]], s
     if not folder.is_dir():
         return {"state": NONE}
     there = {entry.name for entry in os.scandir(folder)}
-    noted = _read_object(folder / FILE) if FILE in there else {}
+    noted = read_object(folder / FILE) if FILE in there else {}
     figures = {"epoch": noted.get("epoch"), "epochs": noted.get("epochs")}
     writer = _read(folder / OWNER) if OWNER in there else None
     if writer is not None and _is_alive(writer, folder, noted):
@@ -107,7 +107,7 @@ def _folders(folder: Path) -> list[Path]:
 def _planned(folder: Path) -> Iterator[tuple[str, str]]:
     """Plans and configurations that have an ``lwi`` block."""
     for path in folder.glob("*.json"):
-        plans = _read_object(path)
+        plans = read_object(path)
         configurations = plans.get("configurations", {})
         for name in configurations:
             if "lwi" in resolve(plans, name):
@@ -162,7 +162,7 @@ def validation_dice(folder: Path) -> float | None:
 
 def _changes(preprocessed: Path, plans_name: str, configuration: str) -> Callable[[int, Mapping[str, Any]], str | None]:
     """What tells in which settings a step was trained otherwise than its plan now says."""
-    plans = _read_object(preprocessed / f"{plans_name}.json")
+    plans = read_object(preprocessed / f"{plans_name}.json")
     resolved = resolve(plans, configuration) if configuration in plans.get("configurations", {}) else None
     if resolved is None:
         return lambda step, noted: "its plan is not there any more"
@@ -192,7 +192,8 @@ def _read(path: Path, most: int = -1) -> str | None:
         return None
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; empty where there is none, or it is being written."""
     content = _read_json(path)
     return content if isinstance(content, dict) else {}
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_lwi.jobs.status import FINISHED, MODEL, Standing, standings
-from nnunetv2_lwi.report.run import mapping, read_object
+from nnunetv2_lwi.jobs.status import FINISHED, MODEL, Standing, read_object, standings
+from nnunetv2_lwi.report.run import mapping
 
 Table = list[list[str]]
 SCORE = re.compile(r"(test|validation)_(plain|mirrored)_Dice_average")

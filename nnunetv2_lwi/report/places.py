@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnunetv2_lwi.disk import require_writable
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.jobs.status import MODEL
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
@@ -98,18 +97,3 @@ def _only_fold(model: Path) -> Path:
         names = ", ".join(path.name for path in folds) or "none"
         raise UserError(f"{model} should hold one fold to report on, but has: {names}. Name the folder of one.")
     return folds[0]
-
-
-def require_page(path: Path, overwrite: bool) -> None:
-    """Raises:
-    UserError: the page cannot be written there, or there is one.
-    """
-    if path.suffix.lower() not in ENDINGS:
-        raise UserError(f"-o {path} must end in .html.")
-    if path.is_dir():
-        raise UserError(f"-o {path} is a folder: name a file in it.")
-    if path.exists() and not overwrite:
-        raise UserError(f"{path} is there already: append --overwrite, or name another file with -o.")
-    if not path.parent.is_dir():
-        raise UserError(f"-o {path}: there is no folder {path.parent}. Make it, or name another file.")
-    require_writable(path.parent, "name another file with -o")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, newest_checkpoint, read_checkpoint
-from nnunetv2_lwi.jobs.status import STEPS, Standing, standings
+from nnunetv2_lwi.jobs.status import STEPS, Standing, read_object, standings
 from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.report.places import RunPlace
 
@@ -103,11 +102,3 @@ def _read_log(folder: Path) -> Iterator[tuple[str, str]]:
 def mapping(value: Any) -> Mapping[str, Any]:
     """The value, or an empty mapping where it is none."""
     return value if isinstance(value, Mapping) else {}
-
-
-def read_object(path: Path) -> Mapping[str, Any]:
-    """The object in a JSON file; empty where there is none, or it is being written."""
-    try:
-        return mapping(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return {}

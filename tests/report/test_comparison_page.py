@@ -103,4 +103,4 @@ def test_a_comparison_that_has_only_begun_has_a_page(places, tmp_path):
 def test_a_users_mistake_is_one_line(folder, refused):
     assert "--slices is for a run" in refused("-i", folder, "--slices", "1")
     run_report("-i", folder)
-    assert "is there already" in refused("-i", folder)
+    assert "exists: append --overwrite" in refused("-i", folder)

@@ -202,7 +202,7 @@ def test_without_o_the_page_lies_in_the_folder_and_is_not_replaced_unasked(finis
     run_report("-d", "999", "--slices", "0")
     assert str(path) in capsys.readouterr().out and not [p for p in path.parent.iterdir() if p.name.endswith(".tmp")]
     path.write_text("mine")
-    with pytest.raises(UserError, match=r"report\.html is there already: append --overwrite"):
+    with pytest.raises(UserError, match=r"report\.html exists: append --overwrite"):
         run_report("-d", "999")
     assert path.read_text() == "mine"
     run_report("-d", "999", "--overwrite")
