@@ -28,7 +28,7 @@ from nnunetv2_lwi.export.packages import packages_beside_nnunet
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, read_checkpoint
 from nnunetv2_lwi.handover.plain import plain
 from nnunetv2_lwi.handover.provenance import read_versions
-from nnunetv2_lwi.handover.suitability import read_run
+from nnunetv2_lwi.handover.suitability import require_run
 from nnunetv2_lwi.handover.transfer import misfits
 from nnunetv2_lwi.names import STEP2_TRAINER
 from nnunetv2_lwi.networks.build import build_network, telling_what_cannot_be_built
@@ -113,8 +113,8 @@ def _network_on_shapes(
 
 def _add_fold(archive: ZipFile, place: str, training: FinishedTraining, fold: int | str, network: nn.Module) -> None:
     path = training.checkpoint(fold)
-    read_run(path, STEP2_TRAINER)
     content = read_checkpoint(path)
+    require_run(path, content, STEP2_TRAINER)
     problems = misfits(content["network_weights"], network, with_output_layers=True)
     if problems:
         raise UserError(

@@ -14,7 +14,7 @@ from torch import nn
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.export import nameless
 from nnunetv2_lwi.handover.checkpoint import read_checkpoint
-from nnunetv2_lwi.handover.step1 import Step1, read_step1
+from nnunetv2_lwi.handover.step1 import Step1, require_step1
 from nnunetv2_lwi.handover.transfer import misfits
 from nnunetv2_lwi.networks.build import build_network, telling_what_cannot_be_built
 from nnunetv2_lwi.networks.dry_run import on_shapes
@@ -66,7 +66,8 @@ def read_source(path: Path) -> Source:
     Raises:
         UserError: it cannot be read, is no step 1, or its weights are not those of its plan.
     """
-    step1, arguments = read_step1(path), read_checkpoint(path)["init_args"]
+    checkpoint = read_checkpoint(path)
+    step1, arguments = require_step1(path, checkpoint), checkpoint["init_args"]
     plans = arguments["plans"]
     configuration = resolve_configuration(plans, arguments["configuration"])
     channels = int(step1.digest["image_channels"])

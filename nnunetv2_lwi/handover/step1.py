@@ -72,10 +72,19 @@ def read_step1(path: str | os.PathLike[str]) -> Step1:
     Raises:
         UserError: it cannot be read, or is not the checkpoint of a step 1.
     """
-    step1 = find_step1(path)
+    return require_step1(path, read_checkpoint(path))
+
+
+def require_step1(path: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -> Step1:
+    """The step 1 that a checkpoint holds which was read.
+
+    Raises:
+        UserError: it holds none, or is damaged.
+    """
+    step1 = _step1_in(path, checkpoint)
     if step1 is None:
         raise UserError(
-            f"{path} is not the checkpoint of a step 1 but of trainer {read_checkpoint(path).get('trainer_name')}. Give the "
+            f"{path} is not the checkpoint of a step 1 but of trainer {checkpoint.get('trainer_name')}. Give the "
             f"checkpoint_final.pth of a training with -tr {STEP1_TRAINER}."
         )
     return step1
@@ -87,7 +96,10 @@ def find_step1(path: str | os.PathLike[str]) -> Step1 | None:
     Raises:
         UserError: it cannot be read, or is damaged.
     """
-    checkpoint = read_checkpoint(path)
+    return _step1_in(path, read_checkpoint(path))
+
+
+def _step1_in(path: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -> Step1 | None:
     ours = checkpoint.get(LWI_KEY)
     if checkpoint.get("trainer_name") != STEP1_TRAINER or not isinstance(ours, Mapping):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 from torch import nn
@@ -80,7 +81,15 @@ def read_run(checkpoint: str | os.PathLike[str], trainer: str) -> dict[str, Any]
     Raises:
         UserError: it cannot be read, is another trainer's, or is damaged.
     """
-    content = read_checkpoint(checkpoint)
+    return require_run(checkpoint, read_checkpoint(checkpoint), trainer)
+
+
+def require_run(checkpoint: str | os.PathLike[str], content: Mapping[str, Any], trainer: str) -> dict[str, Any]:
+    """The same of a checkpoint that was read.
+
+    Raises:
+        UserError: it is another trainer's, or is damaged.
+    """
     state = content.get(LWI_KEY)
     if content.get("trainer_name") != trainer or not isinstance(state, dict):
         raise UserError(f"{checkpoint} is a checkpoint of {content.get('trainer_name')}, where one of {trainer} belongs.")
