@@ -84,20 +84,19 @@ def random_twin(plans: Mapping[str, Any], configuration: str) -> dict[str, Any]:
     """Plans of another name for the same training from a random start, on the same preprocessed data.
 
     Args:
-        plans: as :func:`apply_preset` gives them.
+        plans: as :func:`apply_preset` gives them, which name the data.
 
     Raises:
         UserError: the plans start random themselves.
     """
-    resolved = resolve(plans, configuration)
-    block = deepcopy(resolved.get("lwi") or {})
+    block = deepcopy(resolve(plans, configuration).get("lwi") or {})
     seg = block.setdefault("seg", {})
     if seg.get("start") == "random":
         raise UserError('--baseline: these plans start random themselves ("start": "random" in lwi.seg).')
     seg["start"] = "random"
     twin = deepcopy(dict(plans))
     twin["plans_name"] = f"{plans['plans_name']}{RANDOM_TWIN}"
-    twin["configurations"][configuration] |= {"lwi": block, "data_identifier": resolved["data_identifier"]}
+    twin["configurations"][configuration] |= {"lwi": block}
     return twin
 
 

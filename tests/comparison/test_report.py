@@ -58,6 +58,21 @@ def test_scores_are_means_over_cases_then_seeds(outcomes):
         assert cell == f"{np.mean(means):.2f} ± {np.std(means, ddof=1):.2f}"
 
 
+def test_chosen_labels_alone_are_averaged_and_reported(runs, outcomes, make_places, tmp_path):
+    chosen = read_outcomes(runs, make_places(runs), ["two"])
+    assert [outcome.run.label for outcome in chosen] == [outcome.run.label for outcome in outcomes]
+    for some, every in zip(chosen, outcomes, strict=True):
+        two, average = (every.values("validation", "mirrored", "Dice", name) for name in ("two", "average"))
+        np.testing.assert_array_equal(some.values("validation", "mirrored", "Dice", "average"), two)
+        assert not np.array_equal(two, average, equal_nan=True)
+    text = write_tables(chosen, "random", len(chosen))
+    cells = row(text, "Dice, 6 validation cases, with mirroring, 1 of 2 classes", 2, "lwi")
+    assert cells[3] == cells[4] and len(cells) == 6
+    write_csv(chosen, tmp_path / "chosen.csv")
+    head = (tmp_path / "chosen.csv").read_text().splitlines()[0]
+    assert "Dice_two" in head and "Dice_one" not in head
+
+
 def test_differences_have_the_sign_of_arm_minus_baseline_and_the_baseline_has_none(outcomes):
     text = write_tables(outcomes, "random", len(outcomes))
     heading = "Dice, 6 validation cases, with mirroring"
