@@ -55,6 +55,9 @@ docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo "The site: .work/site/index.html"
 
+# nnU-Net's processes would spend their time starting, where cases are so few.
+tests test-all: export nnUNet_def_n_proc := 1
+
 tests: install
 	$(PYTEST) -m "not slow and not soak"
 

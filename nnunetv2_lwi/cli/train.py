@@ -89,12 +89,13 @@ def run(arguments: argparse.Namespace) -> None:
         UserError: the training cannot start, or nnU-Net's command failed.
         AskedToEnd: by a signal; the same command goes on.
     """
+    settle(arguments)
+
     from nnunetv2_lwi.jobs.execution import run_apart
     from nnunetv2_lwi.jobs.folds import run_open_folds, trainings_of_folds
     from nnunetv2_lwi.jobs.group import group_of_launcher, run_in_group
     from nnunetv2_lwi.jobs.steps import trainings_left
 
-    settle(arguments)
     group = group_of_launcher(arguments.device, arguments.num_gpus)
     if group is not None:
         run_in_group(group, lambda: trainings_of_folds(jobs(arguments, group.size)))

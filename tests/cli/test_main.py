@@ -144,9 +144,11 @@ def test_help_lists_the_subcommands_and_a_wrong_one_is_told(capsys):
     assert end.value.code == 2
 
 
+HEAVY = {"torch", "numpy", "nnunetv2", "matplotlib"}
+
+
 def test_nothing_heavy_is_imported_to_start():
-    heavy = {"torch", "numpy", "nnunetv2", "matplotlib"}
-    code = f"import sys, nnunetv2_lwi, nnunetv2_lwi.cli.main; print({heavy} & set(sys.modules))"
+    code = f"import sys, nnunetv2_lwi, nnunetv2_lwi.cli.main; print({HEAVY} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
 
@@ -171,8 +173,13 @@ def test_what_could_not_be_looked_at_is_one_line_and_exit_code_2():
 @pytest.mark.parametrize(
     "words", [["train"], ["train", "4", "-d", "5"], ["plan"], ["nothing"], ["train", "4", "--fold", "0"]]
 )
-def test_a_wrong_command_line_is_exit_code_2(words):
-    assert run_command(*words).returncode == 2
+def test_a_wrong_command_line_is_exit_code_2_at_once(words):
+    code = (
+        "import atexit, sys; from nnunetv2_lwi.cli.main import command; "
+        f"atexit.register(lambda: print({HEAVY} & set(sys.modules))); command()"
+    )
+    result = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout.strip()) == (2, "set()"), result.stderr
 
 
 def test_who_reads_may_stop_reading():

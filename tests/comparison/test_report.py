@@ -22,6 +22,8 @@ from nnunetv2_lwi.comparison.results import read_outcomes, scored, write_csv
 from nnunetv2_lwi.comparison.tables import iterations_to_reach, smoothed, spread, write_tables
 from tests.comparison.conftest import EPOCHS, write_result
 
+pytestmark = pytest.mark.draws
+
 DICE = {"random": 0.6, "lwi": 0.7, "lwi_all": 0.5}
 
 

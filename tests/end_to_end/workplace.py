@@ -34,7 +34,7 @@ class Workplace:
         folders = {name: str(self.root / name) for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results")}
         more = {"IN": str(self.raw / "imagesTs"), "OUT": str(self.root / "predictions"), "nnUNet_n_proc_DA": "1"}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        environment = {**os.environ, **folders, **more, "PATH": path, "nnUNet_def_n_proc": "2", "nnUNet_compile": "f"}
+        environment = {**os.environ, **folders, **more, "PATH": path, "nnUNet_def_n_proc": "1", "nnUNet_compile": "f"}
         command = ["bash", "-euo", "pipefail", "-c", script]
         result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert not check or result.returncode == 0, f"{result.stdout[-3000:]}\n{result.stderr[-3000:]}"
@@ -68,6 +68,8 @@ def copy_some_cases(source: Path, target: Path) -> None:
 
 
 def on_the_cpu(command: str) -> str:
-    """The command with ``-device cpu`` appended where it takes a device."""
-    takes_device = command.startswith(("nnUNetv2_train ", "nnUNetv2_predict ", "nnUNetv2_lwi train "))
+    """The command with ``-device cpu`` appended where it takes a device, and one worker of each kind where it takes more."""
+    if command.startswith("nnUNetv2_predict "):
+        return f"{command} -device cpu -npp 1 -nps 1"
+    takes_device = command.startswith(("nnUNetv2_train ", "nnUNetv2_lwi train "))
     return f"{command} -device cpu" if takes_device else command

@@ -13,6 +13,8 @@ from tests.comparison.conftest import make_design, make_places, source, write_re
 from tests.report.conftest import run_report
 from tests.report.reading import read_page
 
+pytestmark = pytest.mark.draws
+
 DICE = {"random": 0.6, "lwi": 0.7, "lwi_all": 0.5}
 
 

@@ -23,6 +23,8 @@ from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from tests.report.conftest import DICE, NAMES, run_report, with_names
 from tests.report.reading import read_page
 
+pytestmark = pytest.mark.draws
+
 STEP1, STEP2 = "nnUNetTrainerLWIInit", "nnUNetTrainerLWISeg"
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from matplotlib.image import imread
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 from torch._dynamo import OptimizedModule
 
@@ -29,6 +30,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.draws
 def test_a_training_writes_what_nnunet_would_and_pictures(dataset):
     trainer = dataset.trainer(nnUNetTrainerLWIInit)
     trainer.run_training()
@@ -43,6 +45,7 @@ def test_a_training_writes_what_nnunet_would_and_pictures(dataset):
     cases = [entry["case"] for entry in summary["metric_per_case"]]
     assert cases == sorted(trainer.val_cases) and len(cases) == 1
     assert {path.name for path in (folder / "validation").glob("*.png")} == {f"{case}.png" for case in cases}
+    assert all(imread(path).std() > 0.05 for path in folder.rglob("*.png"))
     for level in (0, 1, 2):
         assert 0 <= summary["mean"][f"order_accuracy_level_{level}"] <= 1
     assert summary["mean"]["reconstruction_loss"] > 0 and summary["mean"]["reconstruction_loss_of_input"] > 0

@@ -52,12 +52,12 @@ def plain(dataset, tmp_path, monkeypatch):
 
 
 def test_nnunets_planner_plans_from_them(dataset, plain, monkeypatch):
-    monkeypatch.setenv("nnUNet_def_n_proc", "2")
+    monkeypatch.setenv("nnUNet_def_n_proc", "1")
     (plain / "imagesUn" / "broken_0000.nii.gz").write_bytes(b"no image")
     said = []
     (dataset.preprocessed / PLAIN / ".planning_killed").mkdir(parents=True)
     found = scans_of([plain / "imagesUn"], DATASET_JSON)
-    plan_from_images(plain, PLAIN, "nnUNetPlans", DATASET_JSON, found, 2, said.append)
+    plan_from_images(plain, PLAIN, "nnUNetPlans", DATASET_JSON, found, 1, said.append)
     assert any(line.startswith("Not planned with: broken: broken_0000.nii.gz is") for line in said)
     folder = dataset.preprocessed / PLAIN
     plans = json.loads((folder / "nnUNetPlans.json").read_text())
@@ -71,7 +71,7 @@ def test_nnunets_planner_plans_from_them(dataset, plain, monkeypatch):
         "dataset.json", "dataset_fingerprint.json", "nnUNetPlans.json"
     ]  # fmt: skip
     with pytest.raises(UserError, match="is there already: leave --plan"):
-        plan_from_images(plain, PLAIN, "nnUNetPlans", DATASET_JSON, found, 2, said.append)
+        plan_from_images(plain, PLAIN, "nnUNetPlans", DATASET_JSON, found, 1, said.append)
 
 
 def test_without_one_usable_image_nothing_is_planned(dataset, plain):

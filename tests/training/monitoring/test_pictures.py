@@ -9,6 +9,8 @@ from matplotlib.image import imread
 from nnunetv2_lwi.training.monitoring import pictures
 from nnunetv2_lwi.training.monitoring.pictures import INPUT, SHUFFLED, PretextExample, draw_pretext_example
 
+pytestmark = pytest.mark.draws
+
 
 def make(slabs: int, reconstructs: bool, orders: bool) -> PretextExample:
     rng = np.random.default_rng(0)
