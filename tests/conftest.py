@@ -14,11 +14,13 @@ from tests.tiny_dataset import TinyDataset, write_tiny_dataset
 pytest_plugins = ["tests.bad_input.world"]
 
 
-@pytest.fixture(autouse=True)
-def empty_pictures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+DRAW = Figure.savefig
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
     """Figures are made and their files written, but empty: drawing is two thirds of a short training's time."""
-    if request.node.get_closest_marker("draws") is None:
-        monkeypatch.setattr(Figure, "savefig", write_empty)
+    Figure.savefig = write_empty if item.get_closest_marker("draws") is None else DRAW  # type: ignore[method-assign]
 
 
 def write_empty(figure: Figure, file: Any, **options: Any) -> None:

@@ -322,10 +322,10 @@ def _state(place: Workplace) -> str:
 def write_report(
     folder: Path, runs: Sequence[Run], places: Sequence[Workplace], labels: Sequence[str] | None = None
 ) -> None:
-    """comparison.csv, comparison.md, comparison.png and pictures of cases; processes that end together take turns."""
+    """Tables, curves and pictures; processes that end together take turns."""
     from nnunetv2_lwi.comparison.pictures import draw_cases
     from nnunetv2_lwi.comparison.plots import draw_comparison
-    from nnunetv2_lwi.comparison.results import read_outcomes, write_csv
+    from nnunetv2_lwi.comparison.results import read_outcomes, write_csv, write_curves
     from nnunetv2_lwi.comparison.tables import write_tables
 
     outcomes = read_outcomes(runs, places, labels)
@@ -333,10 +333,12 @@ def write_report(
         raise UserError(f"No run in {folder} is finished yet.")
     with in_turn(folder / "report.lock"):
         write_csv(outcomes, folder / "comparison.csv")
+        write_curves(outcomes, folder / "curves.csv")
         text = write_tables(outcomes, runs[0].arm, len(runs))
         write_text(folder / "comparison.md", text)
         draw_comparison(outcomes, folder / "comparison.png")
         pictures = draw_cases(outcomes, folder / "cases")
     print(text)
-    print(f"Written: {folder}/comparison.csv, comparison.md, comparison.png and {len(pictures)} pictures in {folder}/cases.")
+    files = "comparison.csv, curves.csv, comparison.md, comparison.png"
+    print(f"Written: {folder}/{files} and {len(pictures)} pictures in {folder}/cases.")
     print(f"Next, for one page of all of it: nnUNetv2_lwi report -i {folder}")

@@ -172,7 +172,22 @@ def scored(outcomes: Iterable[Outcome]) -> list[Kind]:
 
 def write_csv(outcomes: Sequence[Outcome], path: Path) -> None:
     """One row a run: arm, cases, seed, iterations, seconds, Dice and HD95 per class, every setting, device and versions."""
-    rows = [_row(outcome) for outcome in outcomes]
+    _write_rows([_row(outcome) for outcome in outcomes], path)
+
+
+def write_curves(outcomes: Sequence[Outcome], path: Path) -> None:
+    """One row an epoch of step 2: arm, cases, seed, iterations so far, step 1's counted, and nnU-Net's pseudo Dice."""
+    _write_rows(
+        [
+            {**_names(outcome.run), "iterations": iterations, "pseudo_Dice": f"{dice:.4f}"}
+            for outcome in outcomes
+            for iterations, dice in zip(*outcome.curve(), strict=True)
+        ],
+        path,
+    )
+
+
+def _write_rows(rows: Sequence[dict[str, Any]], path: Path) -> None:
     columns = list(dict.fromkeys(column for row in rows for column in row))
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, columns)
@@ -188,12 +203,14 @@ def _step1_seconds(outcome: Outcome) -> float | str:
     return 0 if outcome.run.training.after is None else ""
 
 
+def _names(run: Run) -> dict[str, Any]:
+    return {"arm": run.label, "cases": run.cases, "seed": run.seed}
+
+
 def _row(outcome: Outcome) -> dict[str, Any]:
     run = outcome.run
     row: dict[str, Any] = {
-        "arm": run.label,
-        "cases": run.cases,
-        "seed": run.seed,
+        **_names(run),
         "step1_cases": len(run.training.after.train_cases) if run.training.after else 0,
         "step1_iterations": outcome.step1_iterations,
         "step2_iterations": outcome.result["iterations"],

@@ -18,9 +18,9 @@ from tests.any_geometry.two_steps import Plan, check_batch, run_two_steps
 POSSIBLE_SHARE = 0.75
 
 
-@pytest.mark.parametrize(("count", "derandomize"), [(30, True), pytest.param(500, False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("count", "derandomize"), [(20, True), pytest.param(500, False, marks=pytest.mark.slow)])
 def test_drawn_plans(count: int, derandomize: bool) -> None:
-    """The 30 are the same in every run; the 500 are new ones."""
+    """The 20 are the same in every run; the 500 are new ones."""
     seen: Counter[str] = Counter()
 
     @settings(

@@ -18,7 +18,7 @@ from matplotlib import rcParams
 from nnunetv2_lwi.cli.compare import write_report
 from nnunetv2_lwi.comparison import pictures
 from nnunetv2_lwi.comparison.plots import draw_comparison, plot_comparison
-from nnunetv2_lwi.comparison.results import read_outcomes, scored, write_csv
+from nnunetv2_lwi.comparison.results import read_outcomes, scored, write_csv, write_curves
 from nnunetv2_lwi.comparison.tables import iterations_to_reach, smoothed, spread, write_tables
 from tests.comparison.conftest import EPOCHS, write_result
 
@@ -209,6 +209,19 @@ def test_csv_has_a_row_a_run_with_settings_and_scores(outcomes, tmp_path):
     assert lwi["validation_mirrored_HD95_one"] == "2.00000" and lwi["validation_mirrored_HD95_two"] == ""
     assert lwi["probe_decoder 1_step 1"] == "0.7500" and lwi["probe_decoder 1_random"] == "0.2500"
     assert {r["probe_decoder 1_step 1"] for r in rows if r["arm"] == "random"} == {""}
+
+
+def test_curves_have_a_row_an_epoch_of_step_2_after_step_1(outcomes, tmp_path):
+    write_curves(outcomes, tmp_path / "curves.csv")
+    with (tmp_path / "curves.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if (row["cases"], row["seed"]) == ("2", "0")]
+    assert [row["arm"] for row in rows] == ["random"] * EPOCHS + ["lwi"] * 21 + ["lwi_all"] * 21
+    each = outcomes[0].run.training.settings.iterations_per_epoch
+    random, lwi = ([row for row in rows if row["arm"] == arm] for arm in ("random", "lwi"))
+    assert [int(row["iterations"]) for row in random] == [each * epoch for epoch in range(1, EPOCHS + 1)]
+    assert int(lwi[0]["iterations"]) == 8 + each
+    outcome = next(o for o in outcomes if (o.run.label, o.run.cases, o.run.seed) == ("lwi", 2, 0))
+    assert [float(row["pseudo_Dice"]) for row in lwi] == pytest.approx(outcome.result["pseudo_dice"], abs=1e-4)
 
 
 def test_what_step_1_learned_stands_beside_what_came_of_it(outcomes):

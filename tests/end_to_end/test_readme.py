@@ -29,11 +29,11 @@ def readme_commands() -> list[str]:
 
 
 def insert_settings(place: Workplace) -> str:
-    """A command that puts short settings into the plan, as a user would with an editor."""
+    """A command that puts short settings and a small batch into the plan, as a user would with an editor."""
     plans = place.root / "nnUNet_preprocessed" / place.dataset / "nnUNetPlans.json"
     code = (
         f"import json; path = {str(plans)!r}; plans = json.load(open(path)); "
-        f"plans['configurations']['3d_fullres']['lwi'] = {SETTINGS!r}; json.dump(plans, open(path, 'w'))"
+        f"plans['configurations']['3d_fullres'].update(lwi={SETTINGS!r}, batch_size=2); json.dump(plans, open(path, 'w'))"
     )
     return shlex.join([sys.executable, "-c", code])
 

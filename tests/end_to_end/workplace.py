@@ -10,7 +10,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-TRAINING_CASES, TEST_CASES, UNLABELLED_SCANS = 6, 3, 2
+TRAINING_CASES, TEST_CASES, UNLABELLED_SCANS = 5, 2, 2
 
 
 @dataclass(frozen=True)

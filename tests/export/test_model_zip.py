@@ -98,7 +98,8 @@ def test_it_says_what_it_made_and_what_to_type_next(finished, run_export, tmp_pa
     archive = tmp_path / "my model.zip"
     run_export("--as", "nnunet", "-f", 0, 1, "-o", archive)
     said = capsys.readouterr().out
-    assert f"Wrote {archive} (0.4 MiB): nnUNetTrainerLWISeg of {NAME}, plans nnUNetPlans" in said
+    size = f"{archive.stat().st_size / 2**20:.1f} MiB"
+    assert f"Wrote {archive} ({size}): nnUNetTrainerLWISeg of {NAME}, plans nnUNetPlans" in said
     assert f"  nnUNetv2_install_pretrained_model_from_zip '{archive}'\n" in said
     assert f"  nnUNetv2_predict -i IN -o OUT -d {NAME} -c 3d_fullres -p nnUNetPlans -f 0 1\n" in said
     assert f"Installing overwrites {STOCK} in nnUNet_results" in said

@@ -103,6 +103,7 @@ def test_two_ranks_on_one_machine_train_both_steps_as_nnunets_own_two_would(data
     assert all(torch.equal(spawned["weights"][key], launched["weights"][key]) for key in spawned["weights"])
 
 
+@pytest.mark.slow
 def test_two_machines_of_one_rank_each(dataset_of_two, environment):
     """Two launchers on the loopback: local rank 0 in both, so that no process takes the global rank for it."""
     port = str(find_free_network_port())
