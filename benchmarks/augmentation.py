@@ -40,4 +40,4 @@ def compare_augmentation_on(plan: Plan, device: torch.device) -> Comparison:
 
     candidate = (f"cut in a worker, the rest on {device.type}", shared_out)
     baseline = ("in a worker", lambda: SampleBySample(whole)(**fresh()))
-    return compare(f"augmentation of a batch, {plan}", candidate, baseline, device, calls=CALLS)
+    return compare(f"augmentation of a batch, {plan}", candidate, baseline, calls=CALLS)

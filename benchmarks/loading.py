@@ -38,7 +38,7 @@ def compare_loading_on(plan: Plan) -> Comparison:
     plain.transforms = None
     candidate = ("with transforms", lambda: next(augmented))
     baseline = ("read, crop and pad only", lambda: next(plain))
-    return compare(f"batch of nnU-Net's loader, one process, {plan}", candidate, baseline, torch.device("cpu"), calls=CALLS)
+    return compare(f"batch of nnU-Net's loader, one process, {plan}", candidate, baseline, calls=CALLS)
 
 
 def training_loader(trainer: Any) -> nnUNetDataLoader:

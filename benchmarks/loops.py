@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import torch
+from torch.utils.benchmark import timer
 
 from benchmarks.datasets import LARGE
-from benchmarks.measure import REPEATS, Comparison, Findings, take_turns, wait_for
+from benchmarks.measure import REPEATS, Comparison, Findings, take_turns
 from benchmarks.plans import Plan, own_plan
 from benchmarks.trainers import CANDIDATES, make_trainer, trainers_for
 from nnunetv2_lwi.training.loading.device_loader import host_loader
@@ -67,16 +68,14 @@ def run_loop(trainer: Any, workers: int, duration: float) -> Loop:
     try:
         for _ in range(batches_in_store(trainer.dataloader_train)):
             trainer.train_step(next(trainer.dataloader_train))
-        wait_for(trainer.device)
         shares = []
-        iterations, start = 0, time.perf_counter()
+        iterations, start = 0, timer()
         while time.perf_counter() - start < duration:
             trainer.train_step(next(trainer.dataloader_train))
             iterations += 1
             if tells_utilisation:
                 shares.append(torch.cuda.utilization())
-        wait_for(trainer.device)
-        rate = iterations / (time.perf_counter() - start)
+        rate = iterations / (timer() - start)
     finally:
         for loader in (trainer.dataloader_train, trainer.dataloader_val):
             end_workers(loader)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import torch
+from torch.utils.benchmark import timer
 
 Value = TypeVar("Value")
 
@@ -109,12 +108,12 @@ def take_turns(
 
 
 def time_rounds(
-    functions: Mapping[str, Callable[[], object]], device: torch.device, *, repeats: int = REPEATS, calls: int = 1
+    functions: Mapping[str, Callable[[], object]], *, repeats: int = REPEATS, calls: int = 1
 ) -> dict[str, list[float]]:
     """Milliseconds a call, round by round, each round being ``calls`` calls of each function."""
 
     def timed(function: Callable[[], object]) -> Callable[[], float]:
-        return lambda: 1000 * seconds(function, calls, device) / calls
+        return lambda: 1000 * seconds(function, calls) / calls
 
     return take_turns({name: timed(function) for name, function in functions.items()}, repeats)
 
@@ -123,28 +122,19 @@ def compare(
     name: str,
     candidate: tuple[str, Callable[[], object]],
     baseline: tuple[str, Callable[[], object]],
-    device: torch.device,
     *,
     repeats: int = REPEATS,
     calls: int = 1,
     goal: float | None = None,
 ) -> Comparison:
     """Time two functions, turn and turn about."""
-    rounds = time_rounds(dict((candidate, baseline)), device, repeats=repeats, calls=calls)
+    rounds = time_rounds(dict((candidate, baseline)), repeats=repeats, calls=calls)
     return Comparison.of(name, candidate[0], baseline[0], "ms", rounds, goal=goal)
 
 
-def seconds(function: Callable[[], object], calls: int, device: torch.device) -> float:
-    """How long ``calls`` calls take, the device's work included."""
-    wait_for(device)
-    start = time.perf_counter()
+def seconds(function: Callable[[], object], calls: int) -> float:
+    """How long ``calls`` calls take, the accelerator's work included."""
+    start = timer()
     for _ in range(calls):
         function()
-    wait_for(device)
-    return time.perf_counter() - start
-
-
-def wait_for(device: torch.device) -> None:
-    """Until the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize()
+    return timer() - start

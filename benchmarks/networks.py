@@ -37,7 +37,7 @@ def compare_passes(
     image = torch.randn(1, 1, *patch, device=device)
     title = f"forward and backward, {name}, 1 x {'x'.join(map(str, patch))}"
     passes = [make_pass(network.to(device), image) for network in (ours, monais)]
-    return compare(title, ("nnunetv2_lwi", passes[0]), ("MONAI", passes[1]), device, goal=GOAL)
+    return compare(title, ("nnunetv2_lwi", passes[0]), ("MONAI", passes[1]), goal=GOAL)
 
 
 def make_pass(network: nn.Module, image: torch.Tensor) -> Callable[[], None]:

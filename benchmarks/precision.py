@@ -38,7 +38,7 @@ def compare_precisions_on(plan: Plan, device: torch.device) -> list[Comparison]:
             step = make_step(cls, plan, device)
         for precision, dtype in DTYPES.items():
             steps[f"{name}, {precision}, {compiled}"] = in_precision(step, dtype, device)
-    rounds = time_rounds(steps, device)
+    rounds = time_rounds(steps)
     settings = [f"{precision}, {compiled}" for compiled, precision in product(COMPILE, DTYPES)]
     pairs = [(f"{name}, {setting}", f"{stock}, {setting}") for setting, name in product(settings, CANDIDATES)]
     pairs += [(f"{name}, {setting}", f"{name}, {settings[0]}") for name, setting in product(trainers, settings[1:])]

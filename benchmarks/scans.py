@@ -60,7 +60,7 @@ def compare_batches(plan: Plan, few: int, many: int) -> Comparison:
         all_of_them, some = (loader_of(plan, share) for share in (None, few / many))
         candidate, baseline = (f"{many} scans", lambda: next(all_of_them)), (f"{few} scans", lambda: next(some))
         name = f"batch of step 1's loader, one process, {plan}"
-        return compare(name, candidate, baseline, torch.device("cpu"), calls=CALLS, goal=SLOWER)
+        return compare(name, candidate, baseline, calls=CALLS, goal=SLOWER)
 
 
 def loader_of(plan: Plan, share: float | None) -> nnUNetDataLoader:
@@ -81,7 +81,7 @@ def compare_start(plan: Plan, listed: int) -> Comparison:
 
     with listed_scans(plan, listed):
         candidate, baseline = (f"{listed} scans listed", lambda: record(None)), ("none", lambda: record(False))
-        return compare("start of step 1: which run is this", candidate, baseline, torch.device("cpu"))
+        return compare("start of step 1: which run is this", candidate, baseline)
 
 
 def compare_preprocessing(plan: Plan, dataset: PhantomDataset) -> Comparison:
@@ -116,7 +116,7 @@ def compare_preprocessing(plan: Plan, dataset: PhantomDataset) -> Comparison:
 
         what = f"preprocessing of an image, {plan}"
         candidate, baseline = ("as a scan without labels", scan), ("as nnU-Net's case", case)
-        return compare(what, candidate, baseline, torch.device("cpu"), calls=len(files), goal=SLOWER)
+        return compare(what, candidate, baseline, calls=len(files), goal=SLOWER)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ REPEATS = 9
 def measure_startup(device: torch.device) -> Findings:
     """Milliseconds from start to end, turn and turn about."""
     processes = {name: partial(run, words) for name, words in COMMANDS.items()}
-    rounds = time_rounds(processes, torch.device("cpu"), repeats=REPEATS)
+    rounds = time_rounds(processes, repeats=REPEATS)
     rows = [(name, f"{Spread.of(times)} ms", GOALS.get(name, "")) for name, times in rounds.items()]
     return Findings(tables=[Table("Start-up", ("what", "time", "goal, at most"), rows)])
 

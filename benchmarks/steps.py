@@ -27,7 +27,7 @@ def plan_by_plan(compare: Callable[[Plan, torch.device], list[Comparison]], devi
 def compare_steps_on(plan: Plan, device: torch.device) -> list[Comparison]:
     """Time of an iteration of all three trainers, turn and turn about."""
     steps = {name: make_step(cls, plan, device) for name, cls in trainers_for(plan).items()}
-    return against_stock(f"iteration, {plan}", plan, "ms", time_rounds(steps, device))
+    return against_stock(f"iteration, {plan}", plan, "ms", time_rounds(steps))
 
 
 def make_step(cls: type, plan: Plan, device: torch.device) -> Callable[[], object]:

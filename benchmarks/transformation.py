@@ -61,7 +61,7 @@ def compare_shape(name: str, channels: int, edge: int, device: torch.device) -> 
     generator = make_generator(0)
     candidate = (CANDIDATE, lambda: transformation(batch, generator, overwrite=True))
     calls = max(1, VALUES_A_ROUND // batch.numel())
-    return compare(name, candidate, (BASELINE, batch.clone), device, repeats=REPEATS, calls=calls, goal=GOAL)
+    return compare(name, candidate, (BASELINE, batch.clone), repeats=REPEATS, calls=calls, goal=GOAL)
 
 
 def values(channels: int, edge: int) -> int:

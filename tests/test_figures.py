@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from statistics import correlation
 
 import pytest
 
@@ -127,10 +128,50 @@ def probes() -> Cells:
     return {(number[row["step1"]], row["stage"]): row["AUC"].lstrip("0") for row in rows}
 
 
+SHARES_OF_STEP2 = (5, 10, 20, 50)
+EPOCHS_OF_A_LEAD = 3
+
+
+def step2_curve(rows: list[Row], like: Row) -> list[float]:
+    """Pseudo Dice in percent, epoch by epoch."""
+    keys = ("arm", "cases", "seed")
+    return [100 * float(row["pseudo_Dice"]) for row in rows if all(row[key] == like[key] for key in keys)]
+
+
+def lead(curve: list[float], baseline: list[float], share: int) -> float:
+    """Over the last few epochs of a share of step 2, in percent."""
+    end = max(EPOCHS_OF_A_LEAD, round(len(curve) * share / 100))
+    ours, theirs = (values[end - EPOCHS_OF_A_LEAD : end] for values in (curve, baseline))
+    return (sum(ours) - sum(theirs)) / EPOCHS_OF_A_LEAD
+
+
+def early_leads() -> Cells:
+    """Of each run with a step 1 over the random start of its seed; and how each lead correlates with the end's."""
+    cells: Cells = {}
+    columns: list[list[float]] = [[] for _ in (*SHARES_OF_STEP2, "end")]
+    headers = [*(f"after {share} %" for share in SHARES_OF_STEP2), "test cases, at the end"]
+    for data in ("btcv", "brain"):
+        runs, curves = (rows_of(f"{kind}_{data}.csv") for kind in ("confirmation", "curves"))
+        random = {row["seed"]: row for row in runs if row["arm"] == "random"}
+        for row in (row for row in runs if row["arm"] != "random"):
+            start = random[row["seed"]]
+            both = step2_curve(curves, row), step2_curve(curves, start)
+            column = "test_plain_Dice_average"
+            values = [*(lead(*both, share) for share in SHARES_OF_STEP2), 100 * (float(row[column]) - float(start[column]))]
+            for header, value, found in zip(headers, values, columns, strict=True):
+                found.append(value)
+                cells[len(found), header] = f"{value:+.1f}"
+    *early, end = columns
+    for header, values in zip(headers, early, strict=False):
+        cells[len(end) + 1, header] = f"{correlation(values, end):+.2f}"
+    return cells
+
+
 RECOMPUTED: dict[str, Callable[[], Cells]] = {
     "confirmation_btcv.csv#dice": confirmation_btcv,
     "handover_hippocampus.csv#dice": handover,
     "probes_btcv.csv#auc": probes,
+    "curves_btcv.csv#early_leads": early_leads,
 }
 
 

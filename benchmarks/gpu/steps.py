@@ -98,7 +98,7 @@ def _a_few_steps(cls: type, plan: Plan, device: torch.device) -> Figures:
     losses = [trainer.train_step(dict(batch))["loss"] for _ in range(WARM_UPS)]
     first = [float(loss) for loss in losses]
     warm_up = time.perf_counter() - started
-    a_step = seconds(lambda: losses.append(trainer.train_step(dict(batch))["loss"]), STEPS, device) / STEPS
+    a_step = seconds(lambda: losses.append(trainer.train_step(dict(batch))["loss"]), STEPS) / STEPS
     values = [*first, *(float(loss) for loss in losses[WARM_UPS:])]
     if not all(abs(value) < float("inf") for value in values):
         raise FloatingPointError(f"{cls.__name__} on {plan}: losses {values}")

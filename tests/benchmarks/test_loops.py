@@ -31,6 +31,7 @@ def test_the_rate_is_of_the_iterations_after_those_in_store(phantom, monkeypatch
         assert batch["data"].shape == (2, 1, 8, 16, 16)
 
     monkeypatch.setattr(loops, "time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr(loops, "timer", lambda: now)
     monkeypatch.setattr(loops, "batches_in_store", lambda loader: 3)
     trainer = make_trainer(nnUNetTrainer, own_plan(phantom), CPU)
     trainer.train_step = step

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nnunetv2_lwi.cli.main import SUBCOMMANDS, main, parse, subcommand_parser
+from nnunetv2_lwi.cli.main import SUBCOMMANDS, command, main, parse, subcommand_parser
 from nnunetv2_lwi.cli.train import settle
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.commands import trainers_folder
@@ -163,11 +163,15 @@ def run_command(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_could_not_be_looked_at_is_one_line_and_exit_code_2():
-    result = run_command("check", "missing.pth", "-d", "999")
-    assert result.returncode == 2 and result.stdout == ""
-    assert result.stderr.startswith("nnunetv2_lwi: The environment variable nnUNet_preprocessed is not set")
-    assert result.stderr.count("\n") == 1
+def test_what_could_not_be_looked_at_is_one_line_and_exit_code_2(monkeypatch, capsys):
+    monkeypatch.delenv("nnUNet_preprocessed", raising=False)
+    monkeypatch.setattr(sys, "argv", ["nnUNetv2_lwi", "check", "missing.pth", "-d", "999"])
+    with pytest.raises(SystemExit) as end:
+        command()
+    said = capsys.readouterr()
+    assert end.value.code == 2 and said.out == ""
+    assert said.err.startswith("nnunetv2_lwi: The environment variable nnUNet_preprocessed is not set")
+    assert said.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

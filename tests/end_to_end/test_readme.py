@@ -29,11 +29,14 @@ def readme_commands() -> list[str]:
 
 
 def insert_settings(place: Workplace) -> str:
-    """A command that puts short settings and a small batch into the plan, as a user would with an editor."""
+    """A command that puts short settings and a small network into the plan, as a user would with an editor."""
     plans = place.root / "nnUNet_preprocessed" / place.dataset / "nnUNetPlans.json"
     code = (
         f"import json; path = {str(plans)!r}; plans = json.load(open(path)); "
-        f"plans['configurations']['3d_fullres'].update(lwi={SETTINGS!r}, batch_size=2); json.dump(plans, open(path, 'w'))"
+        f"configuration = plans['configurations']['3d_fullres']; configuration.update(lwi={SETTINGS!r}, batch_size=2); "
+        "network = configuration['architecture']['arch_kwargs']; "
+        "network['features_per_stage'] = [features // 4 for features in network['features_per_stage']]; "
+        "json.dump(plans, open(path, 'w'))"
     )
     return shlex.join([sys.executable, "-c", code])
 

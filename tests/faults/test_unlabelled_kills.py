@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stdout
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from nnunetv2.training.dataloading.nnunet_dataset import nnUNetDatasetBlosc2
 
+from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
 from tests.raw_scans import RawDataset, make_raw_dataset
 from tests.tiny_dataset import TinyDataset, write_tiny_dataset
@@ -44,6 +47,15 @@ def finished(environment: dict[str, str]) -> str:
     out, _ = job.communicate(timeout=300)
     assert job.returncode == 0, out
     return out
+
+
+def run_here(environment: dict[str, str]) -> str:
+    """The same in this process, with one process beside it."""
+    with pytest.MonkeyPatch.context() as monkeypatch, redirect_stdout(io.StringIO()) as said:
+        for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+            monkeypatch.setenv(name, environment[name])
+        main(["unlabelled", "-d", "999", "-np", "1"])
+    return said.getvalue()
 
 
 def made(folder: UnlabelledFolder) -> int:
@@ -82,7 +94,7 @@ def voxels(folder: UnlabelledFolder) -> dict[str, str]:
 def kill_and_finish(tmp_path: Path, kills: int, seed: int) -> None:
     draw = random.Random(seed)
     whole, whole_environment = prepared(tmp_path / "whole")
-    finished(whole_environment)
+    run_here(whole_environment)
     expected = voxels(whole.dataset.scans)
     raw, environment = prepared(tmp_path / "killed")
     folder = raw.dataset.scans
@@ -103,7 +115,7 @@ def kill_and_finish(tmp_path: Path, kills: int, seed: int) -> None:
     assert f"{len(SCANS)} scans without labels for step 1" in out
     assert voxels(folder) == expected
     assert not [path for path in raw.dataset.folder.iterdir() if path.name.endswith(".partial")]
-    assert "(0 preprocessed now)" in finished(environment)
+    assert "(0 preprocessed now)" in run_here(environment)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers may outlive a command that is killed")

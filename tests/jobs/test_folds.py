@@ -13,7 +13,7 @@ from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.interruption import AskedToEnd
 from nnunetv2_lwi.jobs import execution
-from nnunetv2_lwi.jobs.folds import claimed, trainings_of_folds
+from nnunetv2_lwi.jobs.folds import LOCK, claimed, trainings_of_folds
 from nnunetv2_lwi.jobs.steps import Job
 from nnunetv2_lwi.nnunet.target import read_target
 from tests.tiny_dataset import NAME
@@ -38,13 +38,15 @@ def commands(dataset, monkeypatch):
 @contextmanager
 def another_job_has(*folds: int):
     """A process of its own, for one process may have a lock twice."""
+    folder = job_of(0).target.output_folder("nnUNetTrainerLWISeg").parent
+    folder.mkdir(parents=True)
     program = (
-        "import sys; from contextlib import ExitStack; from tests.jobs.test_folds import claimed, job_of\n"
-        "with ExitStack() as all_of_them:\n"
-        "    print(*(all_of_them.enter_context(claimed(job_of(int(fold)))) for fold in sys.argv[1:]), flush=True)\n"
-        "    sys.stdin.read()"
+        "import sys; from pathlib import Path; from nnunetv2_lwi.one_writer import OneWriter\n"
+        "writers = [OneWriter(Path(sys.argv[1]), lock) for lock in sys.argv[2:]]\n"
+        "print(*(writer.acquire() for writer in writers), flush=True)\n"
+        "sys.stdin.read()"
     )
-    command = [sys.executable, "-c", program, *map(str, folds)]
+    command = [sys.executable, "-c", program, str(folder), *(LOCK.format(fold) for fold in folds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert process.stdout is not None and process.stdout.readline().split() == ["True"] * len(folds)
         yield

@@ -115,6 +115,7 @@ def test_two_machines_of_one_rank_each(dataset_of_two, environment):
     assert_same_on_both_ranks(environment)
 
 
+@pytest.mark.slow
 def test_a_killed_rank_is_started_again_and_all_go_on(dataset_of_two, environment):
     said = run(launcher("--nproc_per_node", "2", "--standalone", "--max_restarts", "1"), environment | {"DIES": "seg,2,1"})
     assert (Path(environment["RANKS_FOLDER"]) / "died").is_file()

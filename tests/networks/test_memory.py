@@ -45,7 +45,13 @@ def counted_peak(network, channels, patch_size, optimizer) -> int:
     return weights + peak_of_allocations(profiled)
 
 
-@pytest.mark.parametrize(("name", "optimizer"), [*((name, "AdamW") for name in ("unet", *SMALL)), ("unet", "SGD")])
+LONG = ("swin_unetr",)
+PAIRS = [("unet", "SGD"), ("unet", "AdamW"), *((name, "AdamW") for name in SMALL if name not in LONG)]
+
+
+@pytest.mark.parametrize(
+    ("name", "optimizer"), [*PAIRS, *(pytest.param(name, "AdamW", marks=pytest.mark.slow) for name in LONG)]
+)
 def test_the_estimate_is_near_what_is_counted(name, optimizer):
     network, channels, patch_size = build(name)
     estimate = memory_of(network, channels, patch_size).needed(BATCH, optimizer, mixed_precision=False)
