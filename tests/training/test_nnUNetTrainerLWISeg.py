@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
@@ -342,13 +343,25 @@ def test_a_network_names_the_weights_of_its_outputs(dataset):
     assert trainer.loss.weight_factors == pytest.approx((4 / 7, 2 / 7, 1 / 7))
 
 
-def test_a_validation_alone_mirrors_as_the_training_s_own(dataset):
+class Mirrored(Exception):
+    """In the place of a prediction: the axes that it would mirror."""
+
+
+def test_a_validation_alone_mirrors_as_the_training_s_own(dataset, monkeypatch):
     """``--val`` makes no loaders, which is when nnU-Net decides which axes may be mirrored."""
+
+    def tell(predictor, *arguments):
+        raise Mirrored(predictor.use_mirroring, arguments[-1])
+
+    monkeypatch.setattr(nnUNetPredictor, "manual_initialization", tell)
     trained = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
     trained.run_training()
     again = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 1, "start": "random"})
     again.load_checkpoint(str(Path(trained.output_folder) / "checkpoint_final.pth"))
-    assert again.inference_allowed_mirroring_axes == trained.inference_allowed_mirroring_axes == (0, 1, 2)
+    for trainer in (trained, again):
+        with pytest.raises(Mirrored) as told:
+            trainer.perform_actual_validation()
+        assert told.value.args == (True, (0, 1, 2))
 
 
 @pytest.mark.parametrize("clip", [0.1, None])
