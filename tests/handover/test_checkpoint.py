@@ -67,7 +67,7 @@ def test_what_is_seen_in_part_or_turned_stays_so(monkeypatch):
     copies = []
     cpu = torch.Tensor.cpu
     monkeypatch.setattr(torch.Tensor, "cpu", lambda tensor: copies.append(tensor) or cpu(tensor).clone())
-    moved = on_cpu(content)
+    moved = on_cpu([{"again": [whole]}, content])[1]
     assert all(torch.equal(moved[key], content[key]) for key in content)
     assert len(copies) == 2 and moved["turned"].untyped_storage().data_ptr() == moved["whole"].untyped_storage().data_ptr()
 
@@ -148,12 +148,14 @@ def test_plain_keeps_tensors_and_nesting():
         (PermissionError(13, "Permission denied"), "Permission denied"),
         (OSError(116, "Stale file handle"), "Stale file handle"),
         (MemoryError(), "memory does not suffice"),
+        (OSError(12, "Cannot allocate memory"), "memory does not suffice"),
+        (RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes"), "memory does not suffice"),
         (
             RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
             "memory does not suffice",
         ),
     ],
-    ids=["rights", "network", "memory", "torch's memory"],
+    ids=["rights", "network", "memory", "system's memory", "torch's memory on Windows", "torch's memory"],
 )
 def test_a_checkpoint_that_cannot_be_read_here_is_not_called_broken(tmp_path, monkeypatch, error, told):
     path = tmp_path / "checkpoint.pth"

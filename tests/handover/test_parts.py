@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from torch import nn
 
 from nnunetv2_lwi.handover.parts import keys_handed_over, keys_of_encoder, keys_of_last_stages
 from nnunetv2_lwi.planning.settings import HANDED_OVER, SegSettings
 from tests.networks.conftest import SMALL, Small
-from tests.networks_for_tests import ReadsValues, build_unet, unet_kwargs
+from tests.networks_for_tests import REQUIRE_IMPORT, UNET, ReadsValues, build_unet, unet_kwargs
 
 STRIDES = [[1, 1, 1], [2, 2, 2], [2, 2, 2], [1, 2, 2]]
 PATCH = (8, 16, 16)
@@ -26,6 +27,15 @@ def test_the_encoder_has_two_names(residual: bool):
     keys = keys_of_encoder(network)
     assert keys == {key for key in network.state_dict() if key.startswith(("encoder.", "decoder.encoder."))}
     assert keys_handed_over(network, SegSettings(hand_over="encoder"), 1, PATCH) == keys
+
+
+def test_what_an_encoder_remembers_without_a_gradient_is_its_own_too():
+    """The running means of batch norms, by both names."""
+    kwargs = unet_kwargs(STRIDES) | {"norm_op": "torch.nn.BatchNorm3d", "norm_op_kwargs": {}}
+    network = get_network_from_plans(f"{UNET}.PlainConvUNet", kwargs, REQUIRE_IMPORT, 1, 1, deep_supervision=True)
+    keys = keys_of_encoder(network)
+    assert keys == {key for key in network.state_dict() if key.startswith(("encoder.", "decoder.encoder."))}
+    assert any(key.startswith("encoder.") and key.endswith("running_mean") for key in keys)
 
 
 @pytest.mark.parametrize("residual", [False, True])

@@ -8,9 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nnunetv2_lwi.handover.record import UNLABELLED, Record, differences, make_record, only_scans_are_new
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.handover import record as module
+from nnunetv2_lwi.handover.record import (
+    UNLABELLED,
+    Record,
+    differences,
+    make_record,
+    only_scans_are_new,
+    read_plain,
+    read_scans,
+    record_of,
+)
 from nnunetv2_lwi.nnunet.contents import Content
 from nnunetv2_lwi.nnunet.split_file import Cases
+from nnunetv2_lwi.planning.settings import InitSettings
 
 CONFIGURATION = {
     "batch_size": 2,
@@ -42,6 +54,10 @@ def test_intensities_of_no_foreground_are_the_same_again():
     plans = {"dataset_name": "D", "foreground_intensity_properties_per_channel": {"0": {"mean": float("nan")}}}
     one, other = (make_record(deepcopy(plans), CONFIGURATION, None, {}, None) for _ in range(2))
     assert differences(one, deepcopy(other)) == []
+    plans["foreground_intensity_properties_per_channel"]["0"]["mean"] = float("inf")
+    assert differences(one, make_record(plans, CONFIGURATION, None, {}, None)) == [
+        "plan.intensities.0.mean: 'nan', here 'inf'"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -89,6 +105,9 @@ def test_scans_without_labels_that_came_or_went_or_are_others_are_told():
     other[UNLABELLED]["scans"]["scan_1"] = content(7).plain()
     assert differences(with_scans(1), other) == ["scans without labels that are others than then: 1 (scan_1)"]
     assert differences(with_scans(1, 2), with_scans(2, 1)) == []
+    otherwise_masked = with_scans(1)
+    otherwise_masked[UNLABELLED]["scans"]["scan_1"]["labels"] = "another mask"
+    assert differences(with_scans(1), otherwise_masked) == [], "what they have for labels is not read"
 
 
 def test_a_step_1_that_knew_of_no_scans_without_labels_drew_from_none():
@@ -102,3 +121,54 @@ def test_a_step_2_does_not_depend_on_them_and_other_changes_are_no_growth():
     changed = with_scans(1, 2)
     changed["train"].append("x")
     assert not only_scans_are_new(differences(with_scans(1), changed)) and not only_scans_are_new([])
+
+
+FOLD = Cases(["case_0", "case_1"], ["case_2"])
+
+
+@pytest.fixture
+def lying(make_dataset):
+    """Plans, configuration and dataset.json of data that lie in nnUNet_preprocessed, two scans without labels among them."""
+    dataset = make_dataset(scans=2)
+    return dataset.plans, dataset.plans["configurations"]["3d_fullres"], dataset.dataset_json
+
+
+def test_a_record_is_of_the_fold_s_cases_as_they_lie_preprocessed(lying):
+    plans, configuration, dataset_json = lying
+    found = record_of(plans, configuration, FOLD, dataset_json)
+    assert (found["dataset"], found["train"], found["val"]) == (plans["dataset_name"], FOLD.train, FOLD.val)
+    contents = read_plain(found)
+    assert sorted(contents) == ["case_0", "case_1", "case_2"]
+    assert len({tuple(content.voxels) for content in contents.values()}) == 3 and all(contents[c].labels for c in contents)
+    assert found["labels"]["labels"] == dataset_json["labels"] and UNLABELLED not in found
+    assert found["plan"]["data_identifier"] == configuration["data_identifier"]
+    assert differences(found, record_of(plans, configuration, FOLD, dataset_json)) == []
+
+
+def test_before_the_split_and_before_the_data_there_is_little_to_record(lying):
+    plans, configuration, _ = lying
+    assert record_of(plans, configuration, None, None)["contents"] == {}
+    elsewhere = record_of(plans, configuration | {"data_identifier": "not_made"}, FOLD, None)
+    assert elsewhere["contents"] == {} and elsewhere["train"] == FOLD.train and "labels" not in elsewhere
+
+
+def test_a_step_1_records_the_scans_that_it_draws_from(lying):
+    plans, configuration, _ = lying
+    found = record_of(plans, configuration, FOLD, None, InitSettings())
+    assert len(read_scans(found)) == 2
+    assert read_scans(record_of(plans, configuration, FOLD, None, InitSettings(unlabelled=False))) == {}
+    assert len(read_scans(record_of(plans, configuration, FOLD, None, InitSettings(unlabelled=0.5)))) == 1
+
+
+def test_a_step_2_is_told_which_scans_a_step_1_would_draw_from_where_that_can_be_told(lying, monkeypatch):
+    plans, configuration, dataset_json = lying
+    step2 = record_of(plans, configuration, FOLD, dataset_json)
+    as_step1 = record_of(plans, configuration, FOLD, None, InitSettings())
+    told = module.with_scans(step2, plans, configuration, InitSettings())
+    assert told == {**step2, UNLABELLED: as_step1[UNLABELLED]} and UNLABELLED not in step2
+
+    def refuse(*_):
+        raise UserError("of another plan")
+
+    monkeypatch.setattr(module, "select", refuse)
+    assert module.with_scans(step2, plans, configuration, InitSettings()) is step2

@@ -34,6 +34,7 @@ def test_what_stands_in_the_checkpoint_is_read(tmp_path):
         assert torch.equal(step1.weights["w"], torch.ones(2)) and step1.untrained == ["w"]
         assert step1.origin == "D, plans P, configuration c, fold 0"
     assert read_step1(write(tmp_path / "b.pth", untrained=None)).untrained == []
+    assert step1.record is None and read_step1(write(tmp_path / "c.pth", run={"dataset": "D"})).record == {"dataset": "D"}
 
 
 def test_the_checkpoint_of_another_trainer_is_none(tmp_path):

@@ -75,3 +75,31 @@ def test_labels_come_to_the_size_of_the_features():
     labels[..., 2:] = 5
     found = at_size_of(labels, torch.zeros(1, 7, 2, 2, 2))
     assert found.shape == (1, 2, 2, 2) and (found[..., 1] == 5).all() and (found[..., 0] == 0).all()
+
+
+def test_a_feature_has_the_label_at_its_middle():
+    """nnU-Net's way to resize labels would take the first voxel of each."""
+    labels = torch.tensor([0, 1, 2, 3]).view(1, 1, 4, 1, 1)
+    assert at_size_of(labels, torch.zeros(1, 1, 2, 1, 1)).flatten().tolist() == [1, 3]
+
+
+def test_a_generator_draws_the_same_voxels_again():
+    labels = torch.randint(0, 2, (500,), generator=generator())
+    first = draw_voxels(labels, (1,), 50, generator(1))
+    torch.rand(7)
+    assert torch.equal(draw_voxels(labels, (1,), 50, generator(1)), first)
+    assert not torch.equal(draw_voxels(labels, (1,), 50, generator(2)), first)
+
+
+def test_one_voxel_of_a_class_has_an_area_and_a_class_alone_has_none():
+    labels = torch.tensor([0] * 9 + [1])
+    features = labels[:, None] * 2.0 + torch.arange(10)[:, None] * 0.01
+    readout = fit(features, labels, (1,))
+    assert readout.ranks_right(features, labels)[1] == 1.0
+    assert math.isnan(readout.ranks_right(features, torch.ones(10, dtype=torch.long))[1])
+
+
+def test_a_class_that_the_fitted_cases_lack_is_never_named():
+    labels = torch.tensor([0, 1] * 20)
+    features = labels[:, None].float()
+    assert (fit(features, labels, (1, 4))(features) == labels).all()

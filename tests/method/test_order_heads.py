@@ -51,6 +51,12 @@ def test_without_levels_there_are_no_parameters():
     assert list(OrderHeads([], 1).parameters()) == [] and OrderHeads([], 1)([torch.zeros(1, 1, 2, 2, 2)]) == []
 
 
+def test_the_hidden_layer_is_as_wide_as_the_features():
+    shapes = [tuple(weight.shape) for weight in OrderHeads([Level(0, 6, 2)], 2, "mlp").parameters()]
+    assert shapes == [(6, 6), (6,), (2, 6), (2,)]
+    assert [tuple(w.shape) for w in OrderHeads([Level(0, 6, 2)], 2, "linear").parameters()] == [(2, 6), (2,)]
+
+
 @pytest.mark.parametrize(("kind", "is_linear"), [("linear", True), ("mlp", False)])
 def test_a_head_with_a_hidden_layer_is_not_linear_and_the_papers_is(kind, is_linear):
     heads = OrderHeads([Level(0, 6, 2)], 2, kind)

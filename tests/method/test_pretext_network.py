@@ -127,7 +127,9 @@ def test_a_network_with_one_output_has_no_others():
     network.supports_deep_supervision = False
     settings = LWISettings.from_configuration({"lwi": {"reconstruction_outputs": "all"}})
     pretext = PretextNetwork.around(network, settings, 1, PATCH)
-    assert list(pretext(torch.randn(1, 1, *PATCH)).coarse) == [] and not network.decoder.deep_supervision
+    output = pretext(torch.randn(1, 1, *PATCH))
+    assert output.reconstruction.shape == (1, 1, *PATCH)
+    assert list(output.coarse) == [] and network.decoder.deep_supervision is False
 
 
 def test_without_reconstruction_the_decoder_is_neither_run_nor_trained():
@@ -138,6 +140,11 @@ def test_without_reconstruction_the_decoder_is_neither_run_nor_trained():
     untrained = pretext.untrained_keys()
     assert untrained and all(key.startswith("decoder.") for key in untrained)
     assert not any("encoder" in key for key in untrained)
+
+
+@pytest.mark.parametrize(("kind", "weights"), [("linear", 2), ("mlp", 4)])
+def test_heads_are_of_the_kind_that_the_plan_says(kind, weights):
+    assert len(list(make(order_heads=kind).order_heads.classifiers[0].parameters())) == weights
 
 
 def test_without_order_there_are_no_heads():

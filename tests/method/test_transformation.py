@@ -176,3 +176,11 @@ def test_without_order_nothing_moves_and_without_masking_nothing_is_lost():
     assert torch.equal(unmoved.shuffled, volume) and (unmoved.masked == 0).any()
     unmasked = Transformation((8, 4, 4), 4, None)(volume, generator())
     assert torch.equal(unmasked.masked, unmasked.shuffled) and not torch.equal(unmasked.shuffled, volume)
+
+
+@pytest.mark.parametrize("slabs", [2, 4])
+def test_two_slabs_are_shuffled_as_any_number(slabs):
+    volume = torch.arange(8.0).view(1, 1, 8, 1, 1).expand(64, 1, 8, 2, 2)
+    batch = Transformation((8, 2, 2), slabs, None)(volume, generator())
+    expected = shuffle_slabs(volume, batch.order)
+    assert torch.equal(batch.shuffled, expected) and not torch.equal(batch.shuffled, volume)
