@@ -94,13 +94,15 @@ def in_percent(value: float) -> str:
 def confirmation_btcv() -> Cells:
     """Means over seeds, and the difference of the averages."""
     name, cells = "confirmation_btcv.csv", {}
-    random, recipe = (selected(name, f"arm={arm}") for arm in ("random", "lwi_all"))
+    arms = [selected(name, f"arm={arm}") for arm in ("random", "lwi_all", "paper_all")]
     organs = ("spleen", "right kidney", "left kidney", "liver", "stomach", "aorta", "average")
-    for number, rows in ((1, random), (2, recipe)):
+    column = "test_plain_Dice_average"
+    for number, rows in enumerate(arms, 1):
         for organ in organs:
             cells[number, organ] = in_percent(mean(rows, f"test_plain_Dice_{organ.replace(' ', '_')}"))
-    column = "test_plain_Dice_average"
-    return cells | {(2, "difference"): f"{100 * (mean(recipe, column) - mean(random, column)):+.1f}"}
+        if number > 1:
+            cells[number, "difference"] = f"{100 * (mean(rows, column) - mean(arms[0], column)):+.1f}"
+    return cells
 
 
 def handover() -> Cells:
