@@ -13,6 +13,7 @@ from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import FORMAT
 from nnunetv2_lwi.handover.digest import make_digest
+from nnunetv2_lwi.handover.record import UNLABELLED, only_scans_are_new, record_of
 from nnunetv2_lwi.handover.suitability import changes_since, check_step1, check_weights, read_run, require_fitting
 from nnunetv2_lwi.method.pretext_network import build_pretext_network
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
@@ -132,3 +133,40 @@ def test_where_a_step_2_belongs_nothing_else_is_read(tmp_path, plans):
             read_run(write_step2(path, plans, **changes), STEP2_TRAINER)
     with pytest.raises(UserError, match=rf"{path} was written by another version of nnunetv2_lwi: its format is 0"):
         read_run(write_step2(path, plans, format=0), STEP2_TRAINER)
+
+
+FOLD = Cases(["case_0", "case_1"], ["case_2"])
+
+
+@pytest.mark.parametrize("trainer", [STEP1_TRAINER, STEP2_TRAINER])
+def test_what_changed_since_a_training_are_its_settings_cases_and_data(make_dataset, trainer):
+    dataset = make_dataset(scans=2)
+    step1 = trainer == STEP1_TRAINER
+    plans, dataset_json = dataset.plans, dataset.dataset_json
+    configuration = PlansManager(plans).get_configuration("3d_fullres").configuration
+    settings = LWISettings.from_configuration(configuration)
+    run = record_of(plans, configuration, FOLD, *((None, settings.init) if step1 else (dataset_json,)))
+    state = {"digest": make_digest(configuration, 1, settings), "start": {"kind": "step1"}, "run": run}
+    state |= {} if step1 else {"step2": settings.step2()}
+
+    def since(plans: Plans = plans, cases: Cases | None = FOLD, state: dict[str, Any] = state) -> list[str]:
+        return changes_since(state, trainer, plans, "3d_fullres", dataset_json, cases)
+
+    assert since() == since(cases=None) == []
+    other_fold = Cases(["case_0", "case_3"], ["case_2"])
+    assert since(cases=other_fold) == ["1 training cases are new: case_3", "1 training cases are gone: case_1"]
+    (change,) = since(changed(plans, seed=5)) if step1 else since(changed(plans, seg=plans_seg(plans) | {"lr": 0.5}))
+    assert change.startswith("lwi.seed: 3, here 5" if step1 else "lwi.seg.lr: 0.01, here 0.5")
+    without_scans = deepcopy(run)
+    without_scans.get(UNLABELLED, {}).get("scans", {}).clear()
+    told = since(state=state | {"run": without_scans})
+    assert (len(told) == 1 and only_scans_are_new(told)) if step1 else told == []
+    of_other_labels = deepcopy(run)
+    of_other_labels.setdefault("labels", {"labels": {}})["labels"] = {"background": 0}
+    assert bool(since(state=state | {"run": of_other_labels})) != step1
+    assert since(state={key: value for key, value in state.items() if key != "run"}) == []
+
+
+def plans_seg(plans: Plans) -> dict[str, Any]:
+    seg: dict[str, Any] = plans["configurations"]["3d_fullres"]["lwi"]["seg"]
+    return seg

@@ -11,6 +11,7 @@ import torch
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.method import stage_probe
 from nnunetv2_lwi.method.feature_rank import FeatureMoments
+from nnunetv2_lwi.method.linear_probe import fit
 from nnunetv2_lwi.method.stage_probe import StageOutcome, StageProbe
 from tests.networks_for_tests import build_unet
 
@@ -90,6 +91,16 @@ def test_sizes_are_of_every_voxel_of_the_tested_cases_and_the_unlabelled_is_back
     assert torch.equal(outcome.hits, 2 * truth) and torch.equal(outcome.sizes, truth + seen)
     assert not torch.equal(truth, seen), "or nothing lies outside"
     assert outcome.moments.count == labels.size
+
+
+def test_a_probe_gives_the_same_again_and_draws_so_many_voxels_of_a_class_and_no_more(network, known, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(stage_probe, "MOST_VOXELS", 20)
+    monkeypatch.setattr(stage_probe, "fit", lambda x, labels, classes: drawn.append(labels) or fit(x, labels, classes))
+    first, again = (Cases().probe("0", "3")(network) for _ in range(2))
+    assert [outcome.area for outcome in first.values()] == [outcome.area for outcome in again.values()]
+    (one, *_), batches_of_a_case = drawn, 4
+    assert 0 < (one == 1).sum() <= 20 * batches_of_a_case and (one == 2).sum() <= 20 * batches_of_a_case
 
 
 def test_of_a_large_case_a_few_patches_are_read_spread_over_it(network, monkeypatch):
