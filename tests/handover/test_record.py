@@ -20,7 +20,7 @@ from nnunetv2_lwi.handover.record import (
     read_scans,
     record_of,
 )
-from nnunetv2_lwi.nnunet.contents import Content
+from nnunetv2_lwi.nnunet.contents import LOCATIONS, Content
 from nnunetv2_lwi.nnunet.split_file import Cases
 from nnunetv2_lwi.planning.settings import InitSettings
 
@@ -105,9 +105,10 @@ def test_scans_without_labels_that_came_or_went_or_are_others_are_told():
     other[UNLABELLED]["scans"]["scan_1"] = content(7).plain()
     assert differences(with_scans(1), other) == ["scans without labels that are others than then: 1 (scan_1)"]
     assert differences(with_scans(1, 2), with_scans(2, 1)) == []
-    otherwise_masked = with_scans(1)
-    otherwise_masked[UNLABELLED]["scans"]["scan_1"]["labels"] = "another mask"
-    assert differences(with_scans(1), otherwise_masked) == [], "what they have for labels is not read"
+    masked, otherwise_masked = (with_scans(1) for _ in range(2))
+    masked[UNLABELLED]["scans"]["scan_1"]["labels"] = f"{LOCATIONS}of a mask"
+    otherwise_masked[UNLABELLED]["scans"]["scan_1"]["labels"] = f"{LOCATIONS}of another"
+    assert differences(masked, otherwise_masked) == [], "what they have for labels is not read"
 
 
 def test_a_step_1_that_knew_of_no_scans_without_labels_drew_from_none():
