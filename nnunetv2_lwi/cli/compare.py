@@ -45,9 +45,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--arms",
         default="random,lwi",
-        help="random, lwi, mask, tube, order, paper, each of the last five also with _all (step 1 on all training images) "
-        "or _unlabelled (on the labelled images and the scans of nnUNetv2_lwi unlabelled), an initialisation scheme, "
-        "pretrained:FILE (default: %(default)s); the first one is the baseline",
+        help="random, random_longer (with step 1's epochs on top), lwi, mask, tube, order, paper, each of the last five "
+        "also with _all (step 1 on all training images) or _unlabelled (on the labelled images and the scans of "
+        "nnUNetv2_lwi unlabelled), an initialisation scheme, pretrained:FILE (default: %(default)s); the first one is the "
+        "baseline",
     )
     parser.add_argument(
         "--rest-unlabelled",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_lwi.comparison.sweep import HAND_OVER, Variant, is_of_step2
+from nnunetv2_lwi.comparison.sweep import HAND_OVER, LENGTH_OF_STEP1, Variant, is_of_step2
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.planning.recipes import PAPER, PAPERS_VALUES
 from nnunetv2_lwi.planning.settings import INITIALIZATIONS, OF_SCANS_WITHOUT_LABELS
@@ -19,6 +19,8 @@ WITH_SCANS = "_unlabelled"
 """At the end of an arm's name: step 1 sees scans without labels beside the labelled images."""
 PRETRAINED = "pretrained:"
 RANDOM = "random"
+LONGER = "random_longer"
+"""Random weights, and as many epochs as both steps of the others together."""
 
 OBJECTIVES: dict[str, dict[str, Any]] = {
     "lwi": {},
@@ -47,6 +49,7 @@ class Arm:
         sees_all_images: whether step 1 sees all training images, not only the labelled ones.
         sees_scans: whether step 1 sees scans without labels.
         weights: a checkpoint for ``-pretrained_weights``.
+        has_step1_epochs: whether step 2 has step 1's epochs on top of its own.
     """
 
     name: str
@@ -55,12 +58,15 @@ class Arm:
     sees_all_images: bool = False
     sees_scans: bool = False
     weights: Path | None = None
+    has_step1_epochs: bool = False
 
     def takes(self, variant: Variant) -> Variant:
         """What of a variant changes the arm's trainings; what the arm itself sets does not."""
         return {key: value for key, value in variant.items() if key not in self.settings and self._depends_on(key)}
 
     def _depends_on(self, key: str) -> bool:
+        if self.has_step1_epochs and key == LENGTH_OF_STEP1:
+            return True
         if not self.runs_step1:
             return is_of_step2(key) or (self.weights is not None and key.startswith(HAND_OVER))
         return not any(key.startswith(WITHOUT.get(name, ())) for name, value in self.settings.items() if value == 0)
@@ -69,7 +75,7 @@ class Arm:
 def known_arms() -> list[str]:
     """Every name, one of them standing for a file."""
     with_more = (f"{name}{more}" for more in (ALL_IMAGES, WITH_SCANS) for name in OBJECTIVES)
-    return [RANDOM, *OBJECTIVES, *with_more, *SCHEMES, f"{PRETRAINED}FILE"]
+    return [RANDOM, LONGER, *OBJECTIVES, *with_more, *SCHEMES, f"{PRETRAINED}FILE"]
 
 
 def parse_arms(names: Sequence[str]) -> list[Arm]:
@@ -89,8 +95,8 @@ def _parse(name: str) -> Arm:
         if not path.is_file():
             raise UserError(f"--arms {name}: there is no file {path}.")
         return Arm(name, {"seg.start": "random"}, weights=path)
-    if name == RANDOM:
-        return Arm(name, {"seg.start": "random"})
+    if name in (RANDOM, LONGER):
+        return Arm(name, {"seg.start": "random"}, has_step1_epochs=name == LONGER)
     if name in SCHEMES:
         return Arm(name, {"seg.start": "random", "seg.initialization": name})
     more = next((suffix for suffix in (ALL_IMAGES, WITH_SCANS) if name.endswith(suffix)), "")

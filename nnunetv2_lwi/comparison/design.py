@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from nnunetv2_lwi.comparison.arms import Arm
+from nnunetv2_lwi.comparison.arms import LONGER, RANDOM, Arm
 from nnunetv2_lwi.comparison.source import Fingerprint, digest_of_file
 from nnunetv2_lwi.comparison.subsets import draw_subset
-from nnunetv2_lwi.comparison.sweep import Variant, describe, of_step2
+from nnunetv2_lwi.comparison.sweep import LENGTH_OF_STEP1, Variant, describe, of_step2
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.planning.overrides import set_values
@@ -96,6 +96,7 @@ class Run:
     Attributes:
         variant: what was swept, as far as it changes the arm's trainings.
         baseline: label of what it is compared with: the first arm with the same settings of step 2.
+        longer: of a run with a step 1, label of the random start that had as many epochs as both steps together.
     """
 
     arm: str
@@ -104,6 +105,7 @@ class Run:
     variant: Variant
     training: Training
     baseline: str
+    longer: str | None = None
 
     @property
     def label(self) -> str:
@@ -152,6 +154,7 @@ class Design:
 
     def _run(self, arm: Arm, count: int, seed: int, variant: Variant) -> Run:
         labelled = draw_subset(self.pool, count, seed)
+        longer = self._longer(variant) if arm.runs_step1 else None
         variant = arm.takes(variant)
         configuration = self._configuration(arm, seed, variant)
         after = None
@@ -159,7 +162,7 @@ class Design:
             after = self._step1(arm, configuration, labelled)
         data = self._data(labelled, with_labels=True)
         training = Training(STEP2_TRAINER, configuration, labelled, self.val_cases, data, after, arm.weights)
-        return Run(arm.name, count, seed, variant, training, self._baseline(variant))
+        return Run(arm.name, count, seed, variant, training, self._baseline(variant), longer)
 
     def _step1(self, arm: Arm, configuration: dict[str, Any], labelled: list[str]) -> Training:
         all_images = arm.sees_all_images or (arm.sees_scans and self.rest_unlabelled)
@@ -177,11 +180,16 @@ class Design:
         twin = next(other for other in self.variants if of_step2(other) == of_step2(variant))
         return label_of(first.name, first.takes(twin))
 
+    def _longer(self, variant: Variant) -> str | None:
+        """The random start with step 1's epochs, if there is one and it is not the baseline itself."""
+        return next((label_of(arm.name, arm.takes(variant)) for arm in self.arms[1:] if arm.name == LONGER), None)
+
     def _configuration(self, arm: Arm, seed: int, variant: Variant) -> dict[str, Any]:
         """The configuration with the arm's settings; the two steps' epochs share the budget.
 
         Raises:
-            UserError: the settings do not go together, or step 1 leaves step 2 no epoch.
+            UserError: the settings do not go together, step 1 leaves step 2 no epoch, or an arm is to have step 1's epochs
+                on top where all have the same total.
         """
         configuration = deepcopy(self.configuration)
         block = as_json(LWISettings.from_configuration(configuration))
@@ -189,8 +197,12 @@ class Design:
         if arm.sees_scans and block["init"]["unlabelled"] is False:
             block["init"]["unlabelled"] = None  # the arm's name says so
         total = block["seg"]["epochs"]
+        step1 = variant.get(LENGTH_OF_STEP1, self._step1_epochs(block["init"]["epochs"], total))
+        if arm.has_step1_epochs:
+            if self.budget == "equal":
+                raise UserError(f"--arms {arm.name}: at --budget equal {RANDOM} has as many epochs already; leave it out.")
+            set_values(block, {}, {"seg.epochs": total + step1})
         if arm.runs_step1:
-            step1 = variant.get("init.epochs", self._step1_epochs(block["init"]["epochs"], total))
             step2 = total - step1 if self.budget == "equal" else total
             if step2 < 1:
                 raise UserError(

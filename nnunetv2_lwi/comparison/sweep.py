@@ -19,6 +19,8 @@ OF_STEP2 = ("seg.", "iterations_per_epoch", "val_iterations_per_epoch")
 HAND_OVER = "seg.hand_over"
 """Begins the keys of what only weights that come from elsewhere depend on."""
 
+LENGTH_OF_STEP1 = "init.epochs"
+
 NOT_SWEPT = ("seed", "seg.start", "seg.initialization", "augmentation_device")
 """Seeds and starts are arms' affair, and the device does not change what is trained."""
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from nnunetv2_lwi.comparison.arms import LONGER
 from nnunetv2_lwi.comparison.origin import by_name
 from nnunetv2_lwi.comparison.results import (
     AVERAGE,
@@ -88,12 +89,14 @@ def _how_to_read(outcomes: Sequence[Outcome], baseline: str) -> str:
     seeds = ", ".join(map(str, sorted({outcome.run.seed for outcome in outcomes})))
     baselines = {outcome.run.baseline for outcome in outcomes}
     with_the_same = " with the same swept settings of step 2" if len(baselines) > 1 else ""
+    longer = any(outcome.run.longer for outcome in outcomes)
+    of_longer = f" {LONGER} has step 1's epochs on top: the difference to it is that at equal total." if longer else ""
     return (
         f"Mean ± standard deviation over seeds ({seeds}), each seed's value being the mean over cases. Dice in %. HD95 "
         "in mm, over the cases that have the class in truth and prediction; without HD95: how many pairs of case and "
         f"class have it in one alone. Difference to {baseline}{with_the_same}: paired by seed, case and class, "
         f"{CONFIDENCE:.0%} interval by bootstrap over seeds and cases ({RESAMPLES} resamples). Few seeds make it too "
-        f"narrow; from a single seed it covers the cases alone and is marked: {CASES_ONLY}.\n"
+        f"narrow; from a single seed it covers the cases alone and is marked: {CASES_ONLY}.{of_longer}\n"
     )
 
 
@@ -111,17 +114,23 @@ def probe_table(outcomes: Sequence[Outcome]) -> str:
 
 
 def score_table(outcomes: Sequence[Outcome], baseline: str, cases: str, how: str, metric: str) -> str:
-    """Rows: labelled cases and arms; columns: classes, their average and its paired difference to the baseline."""
+    """Rows: labelled cases and arms; columns: classes, their average and its paired differences to the baseline and, where
+    there is one, to a random start with step 1's epochs."""
     names, groups = [*outcomes[0].classes, AVERAGE], grouped(outcomes)
+    longer = any(outcome.run.longer for outcome in outcomes)
     rows = [["labelled cases", "arm", "seeds", *names, f"difference to {baseline}"]]
     factor = 100 if metric == "Dice" else 1
+    if longer:
+        rows[0].append(f"difference to {LONGER}")
     if metric == "HD95":
         rows[0].append("without HD95")
     for (count, label), group in groups.items():
         values = [outcome.values(cases, how, metric, name) for name in names for outcome in group]
         means = np.reshape([mean_of_defined(value) * factor for value in values], (len(names), len(group)))
-        difference = _difference(group, groups.get((count, group[0].run.baseline), []), cases, how, metric, factor)
-        rows.append([str(count), label, str(len(group)), *map(spread, means.tolist()), difference])
+        references = [group[0].run.baseline, group[0].run.longer][: 1 + longer]
+        of_references = [groups.get((count, reference or ""), []) for reference in references]
+        differences = [_difference(group, reference, cases, how, metric, factor) for reference in of_references]
+        rows.append([str(count), label, str(len(group)), *map(spread, means.tolist()), *differences])
         if metric == "HD95":
             rows[-1].append(spread([undefined_distances(outcome, cases, how) for outcome in group], digits=1))
     return table(rows) + "\n"

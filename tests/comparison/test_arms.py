@@ -9,6 +9,8 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.planning.overrides import set_values
 from nnunetv2_lwi.planning.settings import LWISettings
 
+OF_STEP1 = ("init.epochs", "init.lr")
+
 
 @pytest.mark.parametrize("name", known_arms()[:-1])
 def test_every_arm_is_a_valid_block(name):
@@ -52,18 +54,19 @@ def test_other_names_are_errors(names, message):
     ("name", "taken"),
     [
         ("random", ["seg.lr"]),
+        ("random_longer", ["init.epochs", "seg.lr"]),
         ("kaiming_normal", ["seg.lr"]),
-        ("lwi", ["masking.strategy", "masking.ratio", "order_weight", "order_levels", "init.lr", "seg.hand_over", "seg.lr"]),
-        ("mask_all", ["masking.ratio", "init.lr", "seg.hand_over", "seg.lr"]),
-        ("paper_all", ["masking.strategy", "masking.ratio", "order_levels", "init.lr", "seg.lr"]),
-        ("order", ["order_levels", "init.lr", "seg.hand_over", "seg.lr"]),
+        ("lwi", ["masking.strategy", "masking.ratio", "order_weight", "order_levels", *OF_STEP1, "seg.hand_over", "seg.lr"]),
+        ("mask_all", ["masking.ratio", *OF_STEP1, "seg.hand_over", "seg.lr"]),
+        ("paper_all", ["masking.strategy", "masking.ratio", "order_levels", *OF_STEP1, "seg.lr"]),
+        ("order", ["order_levels", *OF_STEP1, "seg.hand_over", "seg.lr"]),
         ("pretrained", ["seg.hand_over", "seg.lr"]),
     ],
 )
 def test_which_swept_settings_change_an_arms_trainings(name, taken, tmp_path):
     (tmp_path / "weights.pth").touch()
     (arm,) = parse_arms([f"pretrained:{tmp_path / 'weights.pth'}" if name == "pretrained" else name])
-    keys = ["masking.strategy", "masking.ratio", "order_weight", "order_levels", "init.lr", "seg.hand_over", "seg.lr"]
+    keys = ["masking.strategy", "masking.ratio", "order_weight", "order_levels", *OF_STEP1, "seg.hand_over", "seg.lr"]
     assert list(arm.takes(dict.fromkeys(keys, 1))) == taken
 
 

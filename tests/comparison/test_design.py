@@ -41,6 +41,39 @@ def test_the_budget_is_shared_or_added_to(make_design, budget, share, expected):
     assert epochs(lwi) == expected
 
 
+@pytest.mark.parametrize(("share", "step1"), [(None, 7), (0.5, 12)])
+def test_a_longer_random_start_has_the_epochs_of_both_steps(make_design, share, step1):
+    design = make_design("random,random_longer,lwi,lwi_all", counts=(2,), seeds=1, budget="added", share=share)
+    design.configuration["lwi"]["init"]["epochs"] = 7
+    random, longer, *learned = design.runs()
+    assert epochs(random) == (0, EPOCHS) and epochs(longer) == (0, EPOCHS + step1)
+    assert all(sum(epochs(run)) == sum(epochs(longer)) for run in learned)
+    assert [run.baseline for run in (longer, *learned)] == ["random"] * 3
+    assert [run.longer for run in (random, longer, *learned)] == [None, None, "random_longer", "random_longer"]
+
+
+def test_a_swept_length_of_step1_has_a_longer_random_start_of_its_own(make_design):
+    variants = [{"init.epochs": length, "masking.ratio": 0.3} for length in (1, 10)]
+    runs = make_design("random,random_longer,lwi", counts=(2,), seeds=1, budget="added", variants=variants).runs()
+    assert [(run.label, sum(epochs(run)), run.longer) for run in runs] == [
+        ("random", 25, None),
+        ("random_longer init.epochs=1", 26, None),
+        ("lwi init.epochs=1 masking.ratio=0.3", 26, "random_longer init.epochs=1"),
+        ("random_longer init.epochs=10", 35, None),
+        ("lwi init.epochs=10 masking.ratio=0.3", 35, "random_longer init.epochs=10"),
+    ]
+
+
+def test_a_longer_random_start_as_the_baseline_is_no_second_reference(make_design):
+    runs = make_design("random_longer,lwi", counts=(2,), seeds=1, budget="added").runs()
+    assert [(run.baseline, run.longer) for run in runs] == [("random_longer", None)] * 2
+
+
+def test_with_an_equal_budget_no_random_start_is_longer(make_design):
+    with pytest.raises(UserError, match="random_longer: at --budget equal random has as many epochs already"):
+        make_design("random,random_longer").runs()
+
+
 def test_every_arm_trains_and_validates_on_the_same_cases(make_design):
     design = make_design()
     for run in design.runs():

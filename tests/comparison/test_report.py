@@ -8,6 +8,7 @@ import re
 import shutil
 from copy import deepcopy
 from dataclasses import replace
+from itertools import product
 from threading import Thread
 
 import numpy as np
@@ -25,6 +26,7 @@ from tests.comparison.conftest import EPOCHS, write_result
 pytestmark = pytest.mark.draws
 
 DICE = {"random": 0.6, "lwi": 0.7, "lwi_all": 0.5}
+ROWS_OF_A_LONGER_START = (("labelled cases", "arm"), (2, "random"), (2, "random_longer"), (2, "lwi"))
 
 
 @pytest.fixture
@@ -82,6 +84,22 @@ def test_differences_have_the_sign_of_arm_minus_baseline_and_the_baseline_has_no
     mean, low, high = map(float, re.findall(r"[+-]\d+\.\d+", row(text, heading, 2, "lwi")[-1]))
     assert 8 < low <= mean <= high < 12
     assert float(re.findall(r"[+-]\d+\.\d+", row(text, heading, 2, "lwi_all")[-1])[0]) < -8
+
+
+def test_a_longer_random_start_has_a_column_of_differences(make_design, make_places):
+    dice = {"random": 0.6, "random_longer": 0.65, "lwi": 0.7}
+    runs = make_design(",".join(dice), counts=(2,), budget="added").runs()
+    places = make_places(runs)
+    for run, place in product(runs, places):
+        if place.training in (run.training, run.training.after):
+            write_result(place, dice[run.arm])
+    text = write_tables(read_outcomes(runs, places), "random", len(runs))
+    for heading, columns in (("Dice, 6 validation", slice(-2, None)), ("HD95, 6 validation", slice(-3, -1))):
+        names, random, longer, lwi = (row(text, heading, *which)[columns] for which in ROWS_OF_A_LONGER_START)
+        assert names == ["difference to random", "difference to random_longer"]
+        assert random == ["", ""] and longer[1] == ""
+        for cell, expected in zip([longer[0], *lwi], (5, 10, 5) if heading.startswith("Dice") else (0, 0, 0), strict=True):
+            assert abs(float(cell.split()[0]) - expected) < 2
 
 
 def changed(outcome, *, dice=None, hd95=None, drop=(), curve=None):
