@@ -30,7 +30,7 @@ unexport PYTHONPATH
 WORKERS ?= 2
 PYTEST := $(BIN)/pytest -q -n $(WORKERS) --dist loadscope --no-loadscope-reorder
 
-.PHONY: install demo test lint types docs tests test-all test-matrix mutants soak bench gpu clean
+.PHONY: install demo test lint types docs tests test-all test-matrix mutants soak bench bench-start gpu clean
 
 install: $(INSTALLED)
 
@@ -83,6 +83,10 @@ bench: install
 SECONDS_AT_MOST ?= 480
 gpu: install
 	$(BIN)/python -m benchmarks gpu --seconds $(SECONDS_AT_MOST) $(if $(DATASET),--dataset $(DATASET))
+
+# Both starts in a training that is cut short, on your data: DATASET=path/to/DatasetXXX_Name
+bench-start: install
+	$(BIN)/python -m benchmarks start $(DATASET)
 
 clean:
 	rm -rf $(VENV) .work build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis mutants

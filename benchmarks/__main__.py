@@ -1,4 +1,4 @@
-"""``python -m benchmarks [-device cpu|cuda] [--only NAME[,NAME]] [--output FOLDER]``; ``python -m benchmarks gpu``."""
+"""``python -m benchmarks [-device cpu|cuda] [--only NAME[,NAME]] [--output FOLDER]``; or ``gpu``, or ``start``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from benchmarks.precision import compare_precisions
 from benchmarks.profiling import profile_iterations
 from benchmarks.report import describe_machine, write_report
 from benchmarks.scans import compare_scans
+from benchmarks.start import main as compare_starts
 from benchmarks.startup import measure_startup
 from benchmarks.steps import compare_steps
 from benchmarks.transformation import compare_transformation
@@ -89,6 +90,7 @@ def main(words: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["gpu"]:
-        sys.exit(check_gpu(sys.argv[2:]))
+    others = {"gpu": check_gpu, "start": compare_starts}
+    if sys.argv[1:2] and sys.argv[1] in others:
+        sys.exit(others[sys.argv[1]](sys.argv[2:]))
     main(sys.argv[1:])

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_lwi.datasets.phantom import Shape, write_phantom
-from nnunetv2_lwi.nnunet.commands import nnunet_environment, stock_command
+from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.commands import nnunet_environment, run_command, stock_command
 from nnunetv2_lwi.nnunet.folders import number_of
 from nnunetv2_lwi.training.machine.devices import cores
 
@@ -70,7 +71,11 @@ LARGE = PhantomDataset(903, "BenchmarkLarge", (144, 144, 144), 5, (128, 128, 128
 
 
 def prepare(dataset: Dataset) -> None:
-    """Write it and let nnU-Net plan and preprocess it, unless that was done."""
+    """Write it and let nnU-Net plan and preprocess it, unless that was done.
+
+    Raises:
+        UserError: nnU-Net could not.
+    """
     done = Path(os.environ["nnUNet_preprocessed"]) / dataset.folder_name / "complete"
     if done.is_file():
         return
@@ -79,5 +84,9 @@ def prepare(dataset: Dataset) -> None:
     command = stock_command(
         "nnUNetv2_plan_and_preprocess", "-d", str(dataset.number), "-c", "3d_fullres", "-np", str(cores())
     )
-    subprocess.run(command, env=nnunet_environment(), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    log = raw.parents[1] / f"prepare_{dataset.folder_name}.log"
+    with log.open("wb") as sink:
+        code = run_command(command, nnunet_environment(), stdout=sink, stderr=subprocess.STDOUT)
+    if code:
+        raise UserError(f"nnU-Net could not plan and preprocess {dataset.folder_name}: see the end of {log}.")
     done.touch()
