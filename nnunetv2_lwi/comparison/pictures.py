@@ -15,9 +15,10 @@ from matplotlib.patches import Patch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
+from nnunetv2_lwi.comparison.pairs import grouped, pair_by_seed
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
 from nnunetv2_lwi.comparison.scoring import TEST, predictions_folder
-from nnunetv2_lwi.comparison.tables import HOW, grouped, pair_by_seed
+from nnunetv2_lwi.comparison.tables import HOW
 from nnunetv2_lwi.disk import write_picture
 
 FALSE_POSITIVE, FALSE_NEGATIVE = (1.0, 0.15, 0.15, 1.0), (0.2, 0.75, 1.0, 1.0)

@@ -1,4 +1,4 @@
-"""``comparison.png``: Dice against labelled cases, and learning curves against iterations, step 1's counted."""
+"""``comparison.png``: Dice and its paired differences against labelled cases, and learning curves against iterations."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nnunetv2_lwi.comparison.pairs import grouped, paired_averages
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
-from nnunetv2_lwi.comparison.tables import HOW, SMOOTHED_EPOCHS, grouped, smoothed
+from nnunetv2_lwi.comparison.statistics import CONFIDENCE, mean_of_defined, paired_difference
+from nnunetv2_lwi.comparison.tables import CASES_ONLY, HOW, SMOOTHED_EPOCHS, smoothed
 from nnunetv2_lwi.disk import write_picture
 
 LEGEND_HANDLE, LEGEND_CHARACTER = 0.6, 0.085
@@ -29,7 +31,7 @@ def draw_comparison(outcomes: Sequence[Outcome], path: Path) -> None:
 
 @style.context("default")  # nnU-Net's own plots leave large fonts behind
 def plot_comparison(outcomes: Sequence[Outcome], kind: tuple[str, str]) -> Figure:
-    """One panel of Dice and one of learning curves for each number of labelled cases, with one legend for all.
+    """A panel of Dice, one of differences to the baseline, and one of learning curves for each number of labelled cases.
 
     Args:
         kind: of which cases, and predicted how, Dice is shown.
@@ -37,9 +39,10 @@ def plot_comparison(outcomes: Sequence[Outcome], kind: tuple[str, str]) -> Figur
     counts = sorted({outcome.run.cases for outcome in outcomes})
     labels = list(dict.fromkeys(outcome.run.label for outcome in outcomes))
     colours = {label: colormaps["tab10"](i % 10) for i, label in enumerate(labels)}
-    figure = Figure(figsize=(5.2 * (1 + len(counts)), 4.8), layout="constrained")
-    first, *others = figure.subplots(1, 1 + len(counts), squeeze=False)[0]
+    figure = Figure(figsize=(5.2 * (2 + len(counts)), 4.8), layout="constrained")
+    first, second, *others = figure.subplots(1, 2 + len(counts), squeeze=False)[0]
     _draw_dice(first, outcomes, kind, colours)
+    _draw_differences(second, outcomes, kind, colours)
     for axes, count in zip(others, counts, strict=True):
         _draw_curves(axes, outcomes, count, colours)
     columns = _columns(labels, figure.get_figwidth())
@@ -57,18 +60,49 @@ def _draw_dice(axes: Axes, outcomes: Sequence[Outcome], kind: tuple[str, str], c
     """Mean over seeds with the seeds' standard deviation as bars; arms stand side by side."""
     cases, how = kind
     groups = grouped(outcomes)
-    for number, (label, colour) in enumerate(colours.items()):
+    for label, colour in colours.items():
         points = [(count, group) for (count, name), group in groups.items() if name == label]
         dice = [[100 * np.nanmean(o.values(cases, how, "Dice", AVERAGE)) for o in group] for _, group in points]
-        x = [count * 1.03 ** (number - len(colours) / 2) for count, _ in points]
+        x = [_beside(count, label, colours) for count, _ in points]
         deviation = [np.std(values, ddof=1) if len(values) > 1 else 0 for values in dice]
         axes.errorbar(x, [np.mean(values) for values in dice], deviation, color=colour, marker="o", capsize=3, label=label)
-    axes.set_xscale("log")
+    _over_labelled_cases(axes, outcomes)
+    axes.set(ylabel="Dice (%), mean and deviation of seeds", title=f"{cases} cases, {HOW[how]}")
+
+
+def _draw_differences(axes: Axes, outcomes: Sequence[Outcome], kind: tuple[str, str], colours: Mapping[str, Colour]) -> None:
+    """Of each arm to its baseline, paired by seed and case: a dot a seed, their mean, and its interval as bars."""
+    groups = grouped(outcomes)
+    axes.axhline(0, color="black", linewidth=0.8)
+    for (count, label), group in groups.items():
+        averages = paired_averages(group, groups.get((count, group[0].run.baseline), []), *kind, "Dice")
+        if averages is None:
+            continue
+        x, result = _beside(count, label, colours), paired_difference(100 * averages[0], 100 * averages[1])
+        of_seeds = 100 * mean_of_defined(averages[0] - averages[1])
+        axes.plot([x * 1.007] * len(of_seeds), of_seeds, ".", color=colours[label])
+        axes.plot([x, x], [result.low, result.high], "_-", color=colours[label])
+        axes.plot([x], [result.mean], "o", color=colours[label])
+    _over_labelled_cases(axes, outcomes)
+    seeds = len({outcome.run.seed for outcome in outcomes})
+    of_what = f"{CONFIDENCE:.0%} interval over {'seeds and cases' if seeds > 1 else CASES_ONLY}"
+    baselines = {outcome.run.baseline for outcome in outcomes}
+    baseline = baselines.pop() if len(baselines) == 1 else "the baseline"
+    axes.set(ylabel=f"difference to {baseline} (points)", title=f"paired differences, {of_what}")
+
+
+def _beside(count: int, label: str, colours: Mapping[str, Colour]) -> float:
+    """Where an arm stands, so that arms with as many labelled cases stand side by side."""
+    return float(count * 1.03 ** (list(colours).index(label) - len(colours) / 2))
+
+
+def _over_labelled_cases(axes: Axes, outcomes: Sequence[Outcome]) -> None:
     counts = sorted({outcome.run.cases for outcome in outcomes})
+    axes.set_xscale("log")
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
     axes.set_xlim(counts[0] / 1.3, counts[-1] * 1.3)
-    axes.set(xlabel="labelled cases", ylabel="Dice (%)", title=f"{cases} cases, {HOW[how]}")
+    axes.set_xlabel("labelled cases")
     axes.grid(alpha=0.3)
 
 

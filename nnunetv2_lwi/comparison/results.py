@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from nnunetv2_lwi.comparison.design import Run
 from nnunetv2_lwi.comparison.origin import by_name
 from nnunetv2_lwi.comparison.scoring import PLAIN, TEST, Kind, Scores, ScoresByKind, missing
-from nnunetv2_lwi.comparison.statistics import mean_of_defined
 from nnunetv2_lwi.comparison.workplace import Workplace
 from nnunetv2_lwi.disk import write_text
 from nnunetv2_lwi.planning.settings import flatten
@@ -78,26 +77,6 @@ class Outcome:
         dice = self.result["pseudo_dice"]
         each = self.run.training.settings.iterations_per_epoch
         return [self.step1_iterations + each * (epoch + 1) for epoch in range(len(dice))], dice
-
-
-def average_of_both(
-    arm: Outcome, baseline: Outcome, cases: str, mirroring: str, metric: str
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each, a value per case: the mean over its classes; of HD95, over those that are defined in both.
-
-    HD95 is not defined where a class was missed: without this, an arm would gain by missing what is far off. Dice is not
-    defined where a class is in neither truth nor prediction; an arm that invents it has 0 there, and that must count.
-    """
-    if metric == "Dice":
-        ours, theirs = (outcome.values(cases, mirroring, metric, AVERAGE) for outcome in (arm, baseline))
-        return ours, theirs
-    both = [
-        np.stack([outcome.values(cases, mirroring, metric, name) for name in arm.classes], axis=-1)
-        for outcome in (arm, baseline)
-    ]
-    defined = np.isfinite(both).all(axis=0)
-    ours, theirs = (mean_of_defined(np.where(defined, values, np.nan)) for values in both)
-    return ours, theirs
 
 
 def undefined_distances(outcome: Outcome, cases: str, mirroring: str) -> int:

@@ -8,11 +8,11 @@ import numpy as np
 
 from nnunetv2_lwi.comparison.arms import LONGER
 from nnunetv2_lwi.comparison.origin import by_name
+from nnunetv2_lwi.comparison.pairs import grouped, pair_by_seed, paired_averages
 from nnunetv2_lwi.comparison.results import (
     AVERAGE,
     METRICS,
     Outcome,
-    average_of_both,
     scored,
     undefined_distances,
 )
@@ -139,20 +139,12 @@ def score_table(outcomes: Sequence[Outcome], baseline: str, cases: str, how: str
 def _difference(
     arm: Sequence[Outcome], baseline: Sequence[Outcome], cases: str, how: str, metric: str, factor: float
 ) -> str:
-    pairs = pair_by_seed(arm, baseline)
-    if not pairs or arm[0].run.label == baseline[0].run.label:
+    averages = paired_averages(arm, baseline, cases, how, metric)
+    if averages is None:
         return ""
-    values = [average_of_both(ours, theirs, cases, how, metric) for ours, theirs in pairs]
-    ours, theirs = (np.stack(column) * factor for column in zip(*values, strict=True))
-    result = paired_difference(ours, theirs)
+    result = paired_difference(factor * averages[0], factor * averages[1])
     interval = f"{result.low:+.2f} to {result.high:+.2f}"
-    return f"{result.mean:+.2f} ({interval}{'' if len(pairs) > 1 else f', {CASES_ONLY}'})"
-
-
-def pair_by_seed(arm: Sequence[Outcome], baseline: Sequence[Outcome]) -> list[tuple[Outcome, Outcome]]:
-    """Each outcome of an arm with the baseline's of the same seed, where there is one."""
-    by_seed = {outcome.run.seed: outcome for outcome in baseline}
-    return [(outcome, by_seed[outcome.run.seed]) for outcome in arm if outcome.run.seed in by_seed]
+    return f"{result.mean:+.2f} ({interval}{'' if len(averages[0]) > 1 else f', {CASES_ONLY}'})"
 
 
 def speed_table(outcomes: Sequence[Outcome]) -> str:
@@ -176,14 +168,6 @@ def iterations_to_reach(outcome: Outcome, dice: float) -> int | None:
 def smoothed(curve: Sequence[float]) -> list[float]:
     """Each value averaged with up to two before it."""
     return [float(np.mean(curve[max(0, i + 1 - SMOOTHED_EPOCHS) : i + 1])) for i in range(len(curve))]
-
-
-def grouped(outcomes: Sequence[Outcome]) -> dict[tuple[int, str], list[Outcome]]:
-    """The seeds of each number of labelled cases and arm, in the order of the work list."""
-    groups: dict[tuple[int, str], list[Outcome]] = {}
-    for outcome in sorted(outcomes, key=lambda o: o.run.cases):
-        groups.setdefault((outcome.run.cases, outcome.run.label), []).append(outcome)
-    return groups
 
 
 def spread(values: Sequence[float], digits: int = 2) -> str:

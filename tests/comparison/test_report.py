@@ -285,6 +285,22 @@ def test_the_legend_names_every_arm_though_some_ran_with_few_cases_only(outcomes
     assert not any(axes.get_legend() for axes in figure.axes)
 
 
+def test_differences_are_drawn_by_seed_with_the_interval_of_the_table(outcomes):
+    outcomes = [outcome for outcome in outcomes if outcome.run.arm != "lwi_all" and outcome.run.cases == 2]
+    axes = plot_comparison(outcomes, scored(outcomes)[0]).axes[1]
+    dots, bars = (next(line for line in axes.lines if line.get_marker() == marker) for marker in (".", "_"))
+    ours, theirs = (
+        [100 * np.nanmean(one.values("validation", "mirrored", "Dice", "average")) for one in of(outcomes, arm)]
+        for arm in ("lwi", "random")
+    )
+    np.testing.assert_allclose(dots.get_ydata(), np.subtract(ours, theirs))
+    told = row(write_tables(outcomes, "random", 4), "Dice, 6 validation", 2, "lwi")[-1]
+    mean, low, high = map(float, re.findall(r"[+-]\d+\.\d+", told))
+    assert bars.get_ydata() == pytest.approx([low, high], abs=0.005)
+    assert np.mean(dots.get_ydata()) == pytest.approx(mean, abs=0.005)
+    assert axes.get_ylabel() == "difference to random (points)"
+
+
 def test_processes_that_end_together_take_turns_with_the_report(runs, outcomes, make_places, monkeypatch, tmp_path):
     monkeypatch.setattr(pictures, "draw_cases", lambda *_: [])
     other = Thread(target=write_report, args=(tmp_path, runs, make_places(runs)))
