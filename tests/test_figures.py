@@ -94,7 +94,7 @@ def in_percent(value: float) -> str:
 def confirmation_btcv() -> Cells:
     """Means over seeds, and the difference of the averages."""
     name, cells = "confirmation_btcv.csv", {}
-    arms = [selected(name, f"arm={arm}") for arm in ("random", "lwi_all", "paper_all")]
+    arms = [selected(name, f"arm={arm}") for arm in ("random", "lwi_all", "paper_all", "mask_all")]
     organs = ("spleen", "right kidney", "left kidney", "liver", "stomach", "aorta", "average")
     column = "test_plain_Dice_average"
     for number, rows in enumerate(arms, 1):
