@@ -1,12 +1,12 @@
-"""What a plan leaves open is decided here, from the patch and the median image: by the measured recipe or the paper's.
+"""What a plan leaves open is decided here: by the measured recipe or the paper's.
 
-As nnU-Net's paper sorts its own parameters, a value is *fixed* (the same for all), *rule-based* (from the plan), and the
-evidence for both is in docs/reference/settings.md. A setting is open where the plan has no value or null.
+As nnU-Net's paper sorts its own parameters, every value is *fixed*, the same for all data sets; the evidence is in
+docs/reference/settings.md. A setting is open where the plan has no value or null.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,14 @@ PAPERS_VALUES: dict[str, Any] = {
     "seg.hand_over": "network",
 }
 """By dotted key of the ``lwi`` block: every setting that can be left open."""
+
+MEASURED_VALUES: dict[str, Any] = {
+    "order_weight": 0.0,
+    "order_heads": "mlp",
+    "reconstruction_outputs": "all",
+    "seg.hand_over": "encoder",
+}
+"""Of the same settings, what did best where it was measured."""
 
 WRITTEN_OUT_BEFORE = ("masking.ratio", "masking.patch_size", "order_weight")
 """Earlier versions wrote all of these into a block, with the paper's method for everything else."""
@@ -37,29 +45,7 @@ class Decision:
         return f"lwi.{self.key} = {self.value}: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Geometry:
-    """What rules decide by: (D, H, W) of the patch and of the median image, in voxels; None where the plan lacks it."""
-
-    patch: tuple[int, ...] | None
-    median: tuple[float, ...] | None
-
-    @classmethod
-    def of(cls, configuration: Mapping[str, Any]) -> Geometry:
-        """Of a resolved configuration."""
-        patch, median = (configuration.get(key) for key in ("patch_size", "median_image_size_in_voxels"))
-        return cls(_edges(patch), _edges(median))
-
-    @property
-    def coverage(self) -> float | None:
-        """Patch depth over the median image's: how much of what lies before and behind a slab a patch shows."""
-        return None if self.patch is None or self.median is None else self.patch[0] / self.median[0]
-
-
-Rule = Callable[[Geometry], tuple[Any, str]]
-
-
-def decide(key: str, recipe: str, geometry: Geometry) -> Decision:
+def decide(key: str, recipe: str) -> Decision:
     """What an open setting is.
 
     Args:
@@ -68,7 +54,7 @@ def decide(key: str, recipe: str, geometry: Geometry) -> Decision:
     """
     if recipe == PAPER:
         return Decision(key, PAPERS_VALUES[key], "the paper's")
-    return Decision(key, *MEASURED_RULES[key](geometry))
+    return Decision(key, MEASURED_VALUES[key], "as measured")
 
 
 def recipe_of(written: Mapping[str, Any]) -> str:
@@ -84,42 +70,14 @@ def recipe_of(written: Mapping[str, Any]) -> str:
 
 
 def way_back(differences: Iterable[str]) -> str:
-    """What to add to advice about settings that differ, where one of them was the paper's in earlier versions.
+    """What to add to advice about settings that differ, where earlier versions took another value for an open one.
 
     Args:
         differences: texts that begin with a dotted key of the plan.
     """
-    if not any(difference.startswith(("lwi.order_heads: ", "lwi.reconstruction_outputs: ")) for difference in differences):
-        return ""
-    return ' ("recipe": "paper" in the lwi block keeps what earlier versions took where a plan says nothing)'
-
-
-def _edges(value: Any) -> tuple[Any, ...] | None:
-    """Three numbers above 0, or None."""
-    if not isinstance(value, (list, tuple)) or len(value) != 3:
-        return None
-    return tuple(value) if all(isinstance(edge, (int, float)) and edge > 0 for edge in value) else None
-
-
-def _fixed(value: Any) -> Rule:
-    return lambda geometry: (value, "fixed")
-
-
-def _order_weight(geometry: Geometry) -> tuple[Any, str]:
-    """Where a patch is about as deep as the image, a slab's place is given away by what it shows."""
-    coverage = geometry.coverage
-    if coverage is None:
-        return PAPERS_VALUES["order_weight"], "the paper's, as the plan has no median_image_size_in_voxels"
-    deep = f"the patch is {coverage:.2f} times as deep as the median image"
-    return (0.1, f"{deep}, below {COVERED}") if coverage < COVERED else (0.0, f"{deep}, at least {COVERED}")
-
-
-COVERED = 0.75
-"""Coverage from which the order is not predicted."""
-
-MEASURED_RULES: dict[str, Rule] = {
-    "order_weight": _order_weight,
-    "order_heads": _fixed("mlp"),
-    "reconstruction_outputs": _fixed("all"),
-    "seg.hand_over": _fixed("encoder"),
-}
+    keys = {difference.partition(": ")[0] for difference in differences}
+    if keys & {"lwi.order_heads", "lwi.reconstruction_outputs"}:
+        return ' ("recipe": "paper" in the lwi block keeps what earlier versions took where a plan says nothing)'
+    if "lwi.order_weight" in keys:
+        return " (earlier versions took another lwi.order_weight where a plan says nothing: write that number into the plan)"
+    return ""

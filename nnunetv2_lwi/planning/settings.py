@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Any, TypeVar
 
 from nnunetv2_lwi.errors import UserError
-from nnunetv2_lwi.planning.recipes import PAPERS_VALUES, RECIPES, Decision, Geometry, decide, recipe_of
+from nnunetv2_lwi.planning.recipes import PAPERS_VALUES, RECIPES, Decision, decide, recipe_of
 
 OPTIMIZERS = ("SGD", "AdamW")
 SCHEDULES = ("poly", "cosine", "constant")
@@ -219,8 +219,8 @@ def decisions(configuration: Mapping[str, Any]) -> list[Decision]:
     """What a resolved configuration's ``lwi`` block leaves open, decided, in the order of the settings."""
     block = configuration.get("lwi", {})
     written = flatten(block) if isinstance(block, Mapping) else {}
-    recipe, geometry = recipe_of(written), Geometry.of(configuration)
-    return [decide(key, recipe, geometry) for key in _open_keys(LWISettings) if written.get(key) is None]
+    recipe = recipe_of(written)
+    return [decide(key, recipe) for key in _open_keys(LWISettings) if written.get(key) is None]
 
 
 def open_block() -> dict[str, Any]:

@@ -84,7 +84,7 @@ def test_validations_are_those_of_the_summaries(page, finished):
 
 
 def test_settings_are_told_as_decided_with_the_reasons(page, finished):
-    decision = decide("seg.hand_over", "measured", None)
+    decision = decide("seg.hand_over", "measured")
     assert page.row("What the plan left open, decided", "lwi.seg.hand_over") == {
         "setting": "lwi.seg.hand_over",
         "value": decision.value,
