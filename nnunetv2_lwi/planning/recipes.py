@@ -29,6 +29,9 @@ MEASURED_VALUES: dict[str, Any] = {
 }
 """Of the same settings, what did best where it was measured."""
 
+ORDER_BEFORE = "lwi.order_weight: 0.1, here 0.0"
+"""How a step 1 differs whose plan left the order to the measured recipe while that predicted it."""
+
 WRITTEN_OUT_BEFORE = ("masking.ratio", "masking.patch_size", "order_weight")
 """Earlier versions wrote all of these into a block, with the paper's method for everything else."""
 
@@ -75,9 +78,9 @@ def way_back(differences: Iterable[str]) -> str:
     Args:
         differences: texts that begin with a dotted key of the plan.
     """
-    keys = {difference.partition(": ")[0] for difference in differences}
-    if keys & {"lwi.order_heads", "lwi.reconstruction_outputs"}:
+    differences = list(differences)
+    if any(difference.startswith(("lwi.order_heads: ", "lwi.reconstruction_outputs: ")) for difference in differences):
         return ' ("recipe": "paper" in the lwi block keeps what earlier versions took where a plan says nothing)'
-    if "lwi.order_weight" in keys:
-        return " (earlier versions took another lwi.order_weight where a plan says nothing: write that number into the plan)"
+    if ORDER_BEFORE in differences:
+        return ' ("order_weight": 0.1 in the lwi block keeps what earlier versions took where a plan says nothing)'
     return ""

@@ -13,7 +13,7 @@ from tests.any_geometry.two_steps import Plan, check_batch
 
 PLAN = Plan(
     {"patch_size": (12, 16, 16), "channels": 2},
-    {"num_subvolumes": 3, "masking": {"ratio": 0.5, "patch_size": [3, 4, 4]}},
+    {"order_weight": 1.0, "num_subvolumes": 3, "masking": {"ratio": 0.5, "patch_size": [3, 4, 4]}},
 )
 VOLUME = torch.rand(2, 2, 12, 16, 16, generator=torch.Generator().manual_seed(0)) + 1
 TRANSFORMATION = Transformation(PLAN.patch_size, PLAN.slabs, PLAN.settings.masking)

@@ -21,7 +21,7 @@ from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch,
 from nnunetv2_lwi.planning.settings import LWISettings
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
-from tests.tiny_dataset import NAME, Options, TinyDataset, write_tiny_dataset
+from tests.tiny_dataset import NAME, Options, TinyDataset, short_settings, write_tiny_dataset
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plan:
 
     @property
     def settings(self) -> LWISettings:
-        return LWISettings.from_configuration({"lwi": self.lwi})
+        return LWISettings.from_configuration({"lwi": {**short_settings(), **self.lwi}})
 
     @property
     def slabs(self) -> int:

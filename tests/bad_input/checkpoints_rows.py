@@ -123,7 +123,7 @@ OTHER_PLANS: dict[str, tuple[dict[str, Any], str]] = {
     "width": ({"architecture": WIDER}, "features_per_stage: [4, 8, 16], here [6, 12, 24]"),
     "patch": ({"patch_size": [16, 16, 16]}, "patch_size: [8, 16, 16], here [16, 16, 16]"),
     "spacing": ({"spacing": [1.0, 1.0, 1.0]}, "spacing: [2.0, 1.0, 1.0], here [1.0, 1.0, 1.0]"),
-    "settings": ({"lwi": {}}, "lwi.init.epochs: 2, here 200"),
+    "settings": ({"lwi": {"order_weight": 0.1}}, "lwi.init.epochs: 2, here 200"),
     "channels": ({"normalization_schemes": ["ZScoreNormalization"] * 2}, "image_channels: 1, here 2"),
 }
 

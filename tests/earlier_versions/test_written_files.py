@@ -59,6 +59,8 @@ def dataset_of_checkpoints(make_dataset: MakeDataset, version: str) -> TinyDatas
     dataset = make_dataset(
         patch_size=tuple(configuration["patch_size"]), arch_kwargs=configuration["architecture"]["arch_kwargs"]
     )
+    del dataset.plans["configurations"]["3d_fullres"]["lwi"]["order_weight"]
+    dataset.write_plans()
     assert dataset.plans["configurations"]["3d_fullres"] == configuration
     return dataset
 

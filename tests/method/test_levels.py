@@ -17,7 +17,7 @@ ANISOTROPIC = [[1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 2]]
 
 
 def read(**block):
-    return LWISettings.from_configuration({"lwi": block})
+    return LWISettings.from_configuration({"lwi": {"order_weight": 1.0, **block}})
 
 
 @pytest.mark.parametrize("residual", [False, True])

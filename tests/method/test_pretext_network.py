@@ -24,12 +24,16 @@ STRIDES = {
 def make(strides="isotropic", channels=2, residual=False, **block) -> PretextNetwork:
     torch.manual_seed(0)
     network = build_unet(STRIDES[strides], channels, channels, residual)
-    return PretextNetwork.around(network, LWISettings.from_configuration({"lwi": block}), channels, PATCH)
+    return PretextNetwork.around(
+        network, LWISettings.from_configuration({"lwi": {"order_weight": 1.0, **block}}), channels, PATCH
+    )
 
 
 def test_a_plan_s_network_is_built_with_an_output_a_channel():
     configuration = PlansManager(make_plans(channels=2)).get_configuration("3d_fullres")
-    pretext = build_pretext_network(configuration, 2, LWISettings.from_configuration({"lwi": {"num_subvolumes": 4}}))
+    pretext = build_pretext_network(
+        configuration, 2, LWISettings.from_configuration({"lwi": {"order_weight": 1.0, "num_subvolumes": 4}})
+    )
     assert pretext.slabs == 4 and [level.depth for level in pretext.levels] == [8, 4, 2]
     assert [level.index for level in pretext.levels_without_head()] == [2]
     output = pretext(torch.zeros(1, 2, *configuration.patch_size))
@@ -98,7 +102,7 @@ def losses_of(pretext: PretextNetwork, settings: LWISettings) -> dict[str, torch
 
 @pytest.mark.parametrize("block", [{}, {"order_weight": 0}, {"reconstruction_weight": 0}, {"order_levels": [0]}])
 def test_every_trained_parameter_gets_a_gradient_and_no_other(block):
-    settings = LWISettings.from_configuration({"lwi": block})
+    settings = LWISettings.from_configuration({"lwi": {"order_weight": 1.0, **block}})
     pretext = make(**block)
     losses_of(pretext, settings)["loss"].backward()
     for name, parameter in pretext.named_parameters():
@@ -125,7 +129,7 @@ def test_with_every_output_each_stage_of_the_decoder_gets_a_gradient_of_its_own(
 def test_a_network_with_one_output_has_no_others():
     network = build_unet(STRIDES["isotropic"], 1, 1)
     network.supports_deep_supervision = False
-    settings = LWISettings.from_configuration({"lwi": {"reconstruction_outputs": "all"}})
+    settings = LWISettings.from_configuration({"lwi": {"order_weight": 1.0, "reconstruction_outputs": "all"}})
     pretext = PretextNetwork.around(network, settings, 1, PATCH)
     output = pretext(torch.randn(1, 1, *PATCH))
     assert output.reconstruction.shape == (1, 1, *PATCH)

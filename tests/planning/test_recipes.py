@@ -56,7 +56,8 @@ def test_a_block_of_an_earlier_version_keeps_the_papers_method():
     ("differences", "told"),
     [
         (["lwi.masking.ratio: 0.4, here 0.6"], ""),
-        (["lwi.order_weight: 0.1, here 0.0"], "write that number into the plan"),
+        (["lwi.order_weight: 0.5, here 0.0"], ""),
+        (["lwi.order_weight: 0.1, here 0.0"], '"order_weight": 0.1 in the lwi block'),
         (["lwi.order_weight: 1.0, here 0.0", "lwi.order_heads: 'linear', here 'mlp'"], '"recipe": "paper"'),
     ],
 )

@@ -95,7 +95,7 @@ def test_the_checkpoint_is_plain_and_is_nnunets(dataset):
     assert provenance["dataset_name"] == "Dataset999_Tiny" and provenance["fold"] == 0 and len(provenance["cases"]) == 4
     assert provenance["versions"]["nnunetv2"] and checkpoint["lwi"]["digest"]["lwi"]["seed"] == 3
     assert {key.split(".")[1] for key in checkpoint["lwi"]["order_heads"]} == {"0", "1", "2"}
-    assert any(line.startswith("lwi.order_weight = ") for line in checkpoint["lwi"]["decisions"])
+    assert any(line.startswith("lwi.order_heads = ") for line in checkpoint["lwi"]["decisions"])
 
 
 @pytest.mark.parametrize(

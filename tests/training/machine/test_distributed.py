@@ -113,7 +113,7 @@ def validate(rank: int) -> dict[str, int]:
 
 
 def train_pretext(rank: int, block: dict[str, Any]) -> dict[str, Any]:
-    settings = LWISettings.from_configuration({"lwi": block})
+    settings = LWISettings.from_configuration({"lwi": {"order_weight": 1.0, **block}})
     torch.manual_seed(rank)
     pretext = PretextNetwork.around(build_unet([[1, 1, 1], [2, 2, 2]]), settings, 1, PATCH)
     network = DistributedDataParallel(pretext)
