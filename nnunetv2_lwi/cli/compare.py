@@ -133,6 +133,7 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
     from nnunetv2_lwi.comparison.design import Design
     from nnunetv2_lwi.comparison.subsets import parse_counts
     from nnunetv2_lwi.comparison.sweep import parse_sweeps
+    from nnunetv2_lwi.planning.settings import LWISettings
 
     if arguments.share is not None and not 0 < arguments.share < 1:
         raise UserError(f"--share {arguments.share} must be above 0 and below 1.")
@@ -142,7 +143,8 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
         raise UserError("-f all leaves no validation case that was not trained on: name a fold by its number.")
     configuration = changed_configuration(arguments, target)
     pool, val_cases = source.split(configuration, arguments.fold)
-    arms, variants = parse_arms([name.strip() for name in arguments.arms.split(",")]), parse_sweeps(arguments.sweep)
+    arms = parse_arms([name.strip() for name in arguments.arms.split(",")], LWISettings.from_configuration(configuration))
+    variants = parse_sweeps(arguments.sweep)
     require_effect(variants, arms, arguments.share)
     scans = source.scans(configuration) if any(arm.sees_scans for arm in arms) else {}
     require_scans(arms, arguments.rest_unlabelled, len(scans))

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nnunetv2_lwi.comparison.sweep import HAND_OVER, LENGTH_OF_STEP1, Variant, is_of_step2
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.planning.recipes import PAPER, PAPERS_VALUES
-from nnunetv2_lwi.planning.settings import INITIALIZATIONS, OF_SCANS_WITHOUT_LABELS
+from nnunetv2_lwi.planning.settings import INITIALIZATIONS, OF_SCANS_WITHOUT_LABELS, LWISettings
 
 ALL_IMAGES = "_all"
 """At the end of an arm's name: step 1 sees every training image, labelled or not."""
@@ -50,6 +50,7 @@ class Arm:
         sees_scans: whether step 1 sees scans without labels.
         weights: a checkpoint for ``-pretrained_weights``.
         has_step1_epochs: whether step 2 has step 1's epochs on top of its own.
+        weights_of_plan: of step 1's losses, where neither a variant nor the arm says otherwise.
     """
 
     name: str
@@ -59,17 +60,21 @@ class Arm:
     sees_scans: bool = False
     weights: Path | None = None
     has_step1_epochs: bool = False
+    weights_of_plan: Mapping[str, float] = field(default_factory=dict)
 
     def takes(self, variant: Variant) -> Variant:
         """What of a variant changes the arm's trainings; what the arm itself sets does not."""
-        return {key: value for key, value in variant.items() if key not in self.settings and self._depends_on(key)}
+        weights = {**self.weights_of_plan, **variant, **self.settings}
+        without = [key for name, keys in WITHOUT.items() if weights.get(name) == 0 for key in keys]
+        taken = (key for key in variant if key not in self.settings and self._depends_on(key, without))
+        return {key: variant[key] for key in taken}
 
-    def _depends_on(self, key: str) -> bool:
+    def _depends_on(self, key: str, without: Sequence[str]) -> bool:
         if self.has_step1_epochs and key == LENGTH_OF_STEP1:
             return True
         if not self.runs_step1:
             return is_of_step2(key) or (self.weights is not None and key.startswith(HAND_OVER))
-        return not any(key.startswith(WITHOUT.get(name, ())) for name, value in self.settings.items() if value == 0)
+        return key in WITHOUT or not key.startswith(tuple(without))
 
 
 def known_arms() -> list[str]:
@@ -78,15 +83,19 @@ def known_arms() -> list[str]:
     return [RANDOM, LONGER, *OBJECTIVES, *with_more, *SCHEMES, f"{PRETRAINED}FILE"]
 
 
-def parse_arms(names: Sequence[str]) -> list[Arm]:
+def parse_arms(names: Sequence[str], plan: LWISettings | None = None) -> list[Arm]:
     """Each name's arm, in the order given.
+
+    Args:
+        plan: whose weights of the losses hold where an arm does not set them.
 
     Raises:
         UserError: a name is unknown or given twice, or a file is missing.
     """
     if len(set(names)) < len(names) or not names:
         raise UserError(f"--arms {','.join(names)}: name each arm once, and at least one.")
-    return [_parse(name) for name in names]
+    weights = {} if plan is None else {name: getattr(plan, name) for name in WITHOUT}
+    return [replace(_parse(name), weights_of_plan=weights) for name in names]
 
 
 def _parse(name: str) -> Arm:

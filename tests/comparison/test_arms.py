@@ -70,6 +70,19 @@ def test_which_swept_settings_change_an_arms_trainings(name, taken, tmp_path):
     assert list(arm.takes(dict.fromkeys(keys, 1))) == taken
 
 
+def test_settings_of_the_order_change_nothing_where_the_plan_predicts_none():
+    without = LWISettings.from_configuration({"lwi": {"order_weight": 0.0}})
+    lwi, mask, order = parse_arms(["lwi", "mask", "order"], without)
+    heads = {"order_heads": "mlp", "num_subvolumes": 2}
+    assert lwi.takes(heads) == mask.takes(heads) == {} and order.takes(heads) == heads
+    both = {"order_weight": 0.1, **heads}
+    assert lwi.takes(both) == both and mask.takes(both) == {} and order.takes(both) == heads
+    nothing = {"order_weight": 0.0, **heads}
+    assert lwi.takes(nothing) == {"order_weight": 0.0}
+    (with_order,) = parse_arms(["lwi"], LWISettings.from_configuration({"lwi": {"order_weight": 0.1}}))
+    assert with_order.takes(heads) == heads
+
+
 @pytest.mark.parametrize(
     ("name", "seen"), [("lwi", (False, False)), ("lwi_all", (True, False)), ("mask_unlabelled", (False, True))]
 )
