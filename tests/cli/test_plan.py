@@ -171,7 +171,10 @@ def test_plans_that_are_not_ours_are_never_overwritten(dataset, folder, name, me
         (["--preset", "unetr_smal"], r"There is no preset unetr_smal\. Did you mean unetr_small\?"),
         (["--preset", "none", "--set", "lwi.init.epoch=5"], r"lwi\.init\.epoch: .* Did you mean lwi\.init\.epochs\?"),
         (["--preset", "none", "--set", "lwi.init.epochs=0"], r"lwi\.init\.epochs = 0 in the plan is not allowed"),
-        (["--preset", "none", "--set", "lwi.num_subvolumes=3"], r"lwi\.num_subvolumes = 3 in the plan is not allowed"),
+        (
+            ["--preset", "none", "--set", "lwi.num_subvolumes=3", "--set", "lwi.order_weight=1"],
+            r"lwi\.num_subvolumes = 3 in the plan is not allowed",
+        ),
         (["--preset", "unetr_small", "--set", "patch_size=[40,40,40]"], r"nearest size that works is \[48, 48, 48\]"),
         (["--preset", "swin_unetr_small", "--set", "patch_size=[32,64,64]"], "must be at least 2"),
         (["--preset", "primus_small", "--set", "architecture.arch_kwargs.embed_dim=200"], "embed_dim must be a multiple"),
