@@ -20,8 +20,8 @@ from benchmarks.modes import own_folders
 from nnunetv2_lwi.comparison.arms import RANDOM
 from nnunetv2_lwi.comparison.results import AVERAGE
 from nnunetv2_lwi.demonstration.place import check_dataset
-from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.commands import nnunet_environment, run_command, shell_line, stock_command
+from nnunetv2_lwi.training.machine.devices import require_device
 
 LEARNED = "lwi"
 SETTINGS: dict[str, int] = {
@@ -67,8 +67,7 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=Path(".work/start"), help="(default: %(default)s)")
     arguments = parser.parse_args(words)
     check_dataset(arguments.dataset)
-    if arguments.device == "cuda" and not torch.cuda.is_available():
-        raise UserError("-device cuda: torch finds no GPU here. Leave it out to train on the CPU.")
+    require_device(torch.device(arguments.device))
     return arguments
 
 
