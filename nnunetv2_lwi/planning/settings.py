@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from math import isfinite
 from typing import Any, TypeVar
 
@@ -220,7 +220,11 @@ def decisions(configuration: Mapping[str, Any]) -> list[Decision]:
     block = configuration.get("lwi", {})
     written = flatten(block) if isinstance(block, Mapping) else {}
     recipe = recipe_of(written)
-    return [decide(key, recipe) for key in _open_keys(LWISettings) if written.get(key) is None]
+    decided = {key: decide(key, recipe) for key in _open_keys(LWISettings) if written.get(key) is None}
+    order_weight = decided["order_weight"].value if "order_weight" in decided else written["order_weight"]
+    if "order_heads" in decided and order_weight == 0:
+        decided["order_heads"] = replace(decided["order_heads"], reason="unused, as no order is predicted")
+    return list(decided.values())
 
 
 def open_block() -> dict[str, Any]:

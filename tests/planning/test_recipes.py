@@ -43,6 +43,20 @@ def test_by_the_measured_recipe_nothing_is_shuffled_and_the_encoder_goes_over():
     assert str(decided()["order_weight"]) == "lwi.order_weight = 0.0: as measured"
 
 
+@pytest.mark.parametrize(
+    ("block", "reason"),
+    [
+        ({}, "unused, as no order is predicted"),
+        ({"order_weight": 0}, "unused, as no order is predicted"),
+        ({"order_weight": 0.1}, "as measured"),
+        ({"recipe": "paper"}, "the paper's"),
+        ({"recipe": "paper", "order_weight": 0.0}, "unused, as no order is predicted"),
+    ],
+)
+def test_heads_that_nothing_uses_are_told_as_such(block, reason):
+    assert decided(**block)["order_heads"].reason == reason
+
+
 def test_a_block_of_an_earlier_version_keeps_the_papers_method():
     """Which wrote masking and order weight out, and knew nothing else."""
     block = {"masking": {"ratio": 0.4, "patch_size": [16, 16, 16], "share": 1.0}, "order_weight": 1.0}
