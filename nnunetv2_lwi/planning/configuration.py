@@ -30,8 +30,7 @@ def resolve_configuration(plans: dict[str, Any], name: str) -> ConfigurationMana
     require_configuration(configuration.configuration, name)
     if len(configuration.patch_size) != 3:
         raise UserError(
-            f"Configuration {name} is 2D; learnable weight initialization puts slabs along depth in order and needs a 3D "
-            f"configuration{_suggestion(plans, name)}."
+            f"Configuration {name} is 2D, and step 1 works on 3D patches: use a 3D configuration{_suggestion(plans, name)}."
         )
     if configuration.previous_stage_name is not None:
         raise UserError(

@@ -41,7 +41,7 @@ PICTURES_IN_A_TRAINING = 20
 
 
 class nnUNetTrainerLWIInit(LWITrainer):
-    """Trains nnU-Net's network of the plan to put shuffled slabs in order and to fill in what was masked.
+    """Trains nnU-Net's network of the plan to fill in what was masked and, where it says so, to put shuffled slabs in order.
 
     Its checkpoint starts step 2: nnUNetTrainerLWISeg finds it, ``-pretrained_weights`` takes it for any trainer.
     """
@@ -51,7 +51,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
     blocks: ClassVar = LWITrainer.blocks | {"order_heads": (), "random_state": ("transformation",)}
 
     def configure(self) -> None:
-        """No labels, no oversampling of foreground, one output."""
+        """No labels, no oversampling of foreground; the network's outputs are image channels."""
         self.build_network_architecture = self._build_pretext_network  # type: ignore[method-assign,assignment]
         self.label_manager = no_labels()
         self.oversample_foreground_percent = 0.0
@@ -154,7 +154,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
         return PretextLoss.of(self.lwi, [level.index for level in self.pretext_network.order_heads.levels])
 
     def set_deep_supervision_enabled(self, enabled: bool) -> None:
-        """Step 1 has one output, at full resolution."""
+        """Nothing to do: the plan says at which outputs step 1 reconstructs."""
 
     def configure_rotation_dummyDA_mirroring_and_inital_patch_size(self) -> tuple[Any, bool, Any, tuple[int, ...]]:
         """nnU-Net's, but depth is not mirrored while the order is predicted: it would reverse the order unseen."""
