@@ -13,7 +13,7 @@ from math import nan
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor
-from torch.nn.functional import interpolate, one_hot
+from torch.nn.functional import interpolate
 
 BACKGROUND_PER_FOREGROUND = 3
 """Voxels of the background that are drawn for one of the foreground."""
@@ -55,7 +55,10 @@ class Readout:
 
     def scores(self, features: Tensor) -> Tensor:
         """Features (V, E) to one score of the background and of each class, (V, K + 1)."""
-        return _with_bias((features.double() - self.mean) / self.deviation) @ self.weights
+        return self._standardised(features) @ self.weights
+
+    def _standardised(self, features: Tensor) -> Tensor:
+        return _with_bias((features.double() - self.mean) / self.deviation)
 
     def __call__(self, features: Tensor) -> Tensor:
         """Features (V, E) to labels (V,)."""
@@ -67,12 +70,11 @@ class Readout:
         Unlike the labels' Dice it does not depend on where the scores are cut, which with many classes hides all but the
         largest. NaN where labels (V,) have none of the class, or nothing else.
         """
-        scores = self.scores(features)
-        areas = {}
+        x, areas = self._standardised(features), {}
         for column, label in enumerate(self.classes, start=1):
             positive = labels == label
             both = 0 < int(positive.sum()) < len(labels)
-            areas[label] = float(roc_auc_score(positive.numpy(), scores[:, column].numpy())) if both else nan
+            areas[label] = float(roc_auc_score(positive.numpy(), (x @ self.weights[:, column]).numpy())) if both else nan
         return areas
 
 
@@ -87,10 +89,10 @@ def fit(features: Tensor, labels: Tensor, classes: Sequence[int]) -> Readout:
     x = _with_bias((features.double() - mean) / deviation)
     index = torch.zeros(int(max(classes)) + 1, dtype=torch.long)
     index[list(classes)] = torch.arange(1, len(classes) + 1)
-    y = one_hot(index[labels], len(classes) + 1).double()
+    sums = x.new_zeros(len(classes) + 1, x.shape[1]).index_add_(0, index[labels], x)  # one-hot classes, times x
     penalty = PENALTY * len(x) * torch.eye(x.shape[1], dtype=torch.float64)
     penalty[-1, -1] = 0
-    return Readout(mean, deviation, torch.linalg.solve(x.T @ x + penalty, x.T @ y), tuple(classes))
+    return Readout(mean, deviation, torch.linalg.solve(x.T @ x + penalty, sums.T), tuple(classes))
 
 
 def _with_bias(x: Tensor) -> Tensor:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from math import isnan, nan
 from statistics import fmean
@@ -19,11 +19,25 @@ from nnunetv2_lwi.method.linear_probe import Readout, at_size_of, draw_voxels, f
 from nnunetv2_lwi.networks.volumes import features_by_stage
 from nnunetv2_lwi.nnunet.patches import batches, tile
 
-MOST_VOXELS = 2000
-"""Drawn of a class in one batch of patches."""
-MOST_PATCHES = 24
-"""Of one case, spread evenly over it."""
+MOST_FOREGROUND = 50_000
+"""Voxels that are drawn in one batch of patches, of all classes together: as many of each."""
 SEED = 0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much of the cases a probe looks at.
+
+    Attributes:
+        patches: of one case at most, spread evenly over it.
+        voxels: drawn of a class in one batch of patches, at most.
+    """
+
+    patches: int
+    voxels: int
+
+
+THOROUGH, BRIEF = Effort(24, 2000), Effort(6, 200)
 
 Case = tuple[Tensor, Tensor]
 """Image (C, D, H, W) and labels (1, D, H, W)."""
@@ -53,8 +67,7 @@ class StageOutcome:
     @property
     def mean_area(self) -> float:
         """Over the classes that the test cases have; NaN without any."""
-        defined = [area for area in self.area.values() if not isnan(area)]
-        return fmean(defined) if defined else nan
+        return mean_area(self.area)
 
     def dice(self, classes: Sequence[int]) -> dict[int, float]:
         """By class; NaN where it is in neither."""
@@ -69,6 +82,7 @@ class StageProbe:
         classes: labels other than 0.
         fitted: cases to fit on, labelled.
         tested: others.
+        effort: how much of them is looked at.
     """
 
     patch_size: Sequence[int]
@@ -77,6 +91,7 @@ class StageProbe:
     open_case: OpenCase
     fitted: Sequence[str]
     tested: Sequence[str]
+    effort: Effort = THOROUGH
 
     def __post_init__(self) -> None:
         """Raises:
@@ -95,34 +110,63 @@ class StageProbe:
 
         The readouts are fitted on the CPU.
         """
-        trained = network.training
-        network.eval()
-        try:
+        with _evaluated(network):
             features = _Features(self, network, device, autocast)
-            drawn = features.drawn_from(self.fitted)
-            readouts = {stage: fit(x, labels, self.classes) for stage, x, labels in drawn.by_stage()}
-            return features.tested_with(readouts)
-        finally:
-            network.train(trained)
+            return features.tested_with(features.readouts())
+
+    def areas(
+        self,
+        network: nn.Module,
+        device: torch.device = torch.device("cpu"),  # noqa: B008
+        autocast: Callable[[], AbstractContextManager[object]] = nullcontext,
+    ) -> dict[str, dict[int, float]]:
+        """By stage, :attr:`StageOutcome.area` alone: no other voxel is looked at than those that are drawn."""
+        with _evaluated(network):
+            features = _Features(self, network, device, autocast)
+            readouts = features.readouts()
+            return areas_under(readouts, features.drawn_from(self.tested))
+
+
+def mean_area(area: Mapping[int, float]) -> float:
+    """Over the classes that the test cases have; NaN without any."""
+    defined = [value for value in area.values() if not isnan(value)]
+    return fmean(defined) if defined else nan
+
+
+@contextmanager
+def _evaluated(network: nn.Module) -> Iterator[None]:
+    trained = network.training
+    network.eval()
+    try:
+        yield
+    finally:
+        network.train(trained)
 
 
 class _Drawn:
     """Features and labels of some voxels of every class and of the background, by stage."""
 
-    def __init__(self, classes: Sequence[int]) -> None:
+    def __init__(self, classes: Sequence[int], most: int) -> None:
         self.classes = classes
+        self.most = min(most, MOST_FOREGROUND // len(classes))
         self.generator = torch.Generator().manual_seed(SEED)
         self.batches: dict[str, list[tuple[Tensor, Tensor]]] = {}
 
     def add(self, stage: str, features: Tensor, labels: Tensor) -> None:
-        """Draw from features (V, E) and labels (V,)."""
-        places = draw_voxels(labels, self.classes, MOST_VOXELS, self.generator)
-        self.batches.setdefault(stage, []).append((features[places], labels[places]))
+        """Draw from features (N, V, E), on any device, and labels (N, V)."""
+        places = draw_voxels(labels.flatten(), self.classes, self.most, self.generator)
+        samples, voxels = (index.to(features.device) for index in torch.unravel_index(places, labels.shape))
+        self.batches.setdefault(stage, []).append((features[samples, voxels].float().cpu(), labels.flatten()[places]))
 
     def by_stage(self) -> Iterator[tuple[str, Tensor, Tensor]]:
         """Of every stage all that was drawn, (V, E) and (V,)."""
         for stage, drawn in self.batches.items():
             yield stage, torch.cat([features for features, _ in drawn]), torch.cat([labels for _, labels in drawn])
+
+
+def areas_under(readouts: Mapping[str, Readout], drawn: _Drawn) -> dict[str, dict[int, float]]:
+    """By stage and class, under the ROC curve of what was drawn."""
+    return {stage: readouts[stage].ranks_right(features, labels) for stage, features, labels in drawn.by_stage()}
 
 
 @dataclass(frozen=True)
@@ -134,42 +178,50 @@ class _Features:
     device: torch.device
     autocast: Callable[[], AbstractContextManager[object]]
 
+    def readouts(self) -> dict[str, Readout]:
+        """Fitted to the features of the probe's cases for that."""
+        drawn = self.drawn_from(self.probe.fitted)
+        return {stage: fit(x, labels, self.probe.classes) for stage, x, labels in drawn.by_stage()}
+
     def drawn_from(self, cases: Iterable[str]) -> _Drawn:
-        drawn = _Drawn(self.probe.classes)
+        drawn = self._nothing_drawn()
         for stage, features, labels in self._by_stage(cases):
             drawn.add(stage, features, labels)
         return drawn
 
     def tested_with(self, readouts: dict[str, Readout]) -> dict[str, StageOutcome]:
         found: dict[str, StageOutcome] = {}
-        drawn = _Drawn(self.probe.classes)
-        for stage, features, labels in self._by_stage(self.probe.tested):
-            drawn.add(stage, features, labels)
+        drawn = self._nothing_drawn()
+        for stage, by_sample, labels_by_sample in self._by_stage(self.probe.tested):
+            drawn.add(stage, by_sample, labels_by_sample)
+            features, labels = by_sample.float().cpu().flatten(0, 1), labels_by_sample.flatten()
             predicted = readouts[stage](features)
             pairs = [(predicted == label, labels == label) for label in self.probe.classes]
             hits = torch.tensor([2.0 * (here & there).sum() for here, there in pairs])
             sizes = torch.tensor([float(here.sum() + there.sum()) for here, there in pairs])
             outcome = StageOutcome(hits, sizes, FeatureMoments.of(features.T[None]))
             found[stage] = found[stage] + outcome if stage in found else outcome
-        return {
-            stage: replace(found[stage], area=readouts[stage].ranks_right(features, labels))
-            for stage, features, labels in drawn.by_stage()
-        }
+        return {stage: replace(found[stage], area=area) for stage, area in areas_under(readouts, drawn).items()}
+
+    def _nothing_drawn(self) -> _Drawn:
+        return _Drawn(self.probe.classes, self.probe.effort.voxels)
 
     def _by_stage(self, cases: Iterable[str]) -> Iterator[tuple[str, Tensor, Tensor]]:
-        """Of every stage its features (V, E) and labels (V,), batch by batch; outside the nonzero mask is background."""
+        """Of every stage its features (N, V, E), on the device, and labels (N, V), batch by batch.
+
+        Outside the nonzero mask is background.
+        """
         for case in cases:
             image, labels = _read(self.probe.open_case, case)
             for volume, truth in self._batches(image, labels.clamp(min=0)):
                 with self.autocast():
                     stages = features_by_stage(self.network, volume.to(self.device))
                 for stage, features in stages.items():
-                    on_cpu = features.float().cpu()
-                    yield stage, on_cpu.movedim(1, -1).flatten(0, -2), at_size_of(truth, on_cpu).flatten()
+                    yield stage, features.flatten(2).movedim(1, 2), at_size_of(truth, features).flatten(1)
 
     def _batches(self, *volumes: Tensor) -> Iterator[tuple[Tensor, ...]]:
         tiled = [tile(volume, self.probe.patch_size) for volume in volumes]
-        some = np.unique(np.linspace(0, len(tiled[0]) - 1, MOST_PATCHES).round().astype(int))
+        some = np.unique(np.linspace(0, len(tiled[0]) - 1, self.probe.effort.patches).round().astype(int))
         chosen = ([patches[index] for index in some] for patches in tiled)
         return zip(*(batches(patches, self.probe.batch_size) for patches in chosen), strict=True)
 

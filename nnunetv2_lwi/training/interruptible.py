@@ -70,6 +70,7 @@ class InterruptibleTrainer(ResumableTrainer):
         Raises:
             AskedToEnd: it was, and is saved.
         """
+        self._steps_of_epoch = []  # the epoch is over, should another rank be gone when it is asked
         asked = self.is_asked_to_end()
         super().save_latest_if_due(now or asked)
         if asked and self.current_epoch < self.num_epochs:

@@ -235,7 +235,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.readouts = TrainingProbe(
                 self.plans_manager, self.dataset_json, self.configuration_manager, self.dataset_class, folder, cases
             )
-        self._log_probe("before the training")
+        if self.resumed_from is None:
+            self._log_probe("before the training")
 
     def _log_probe(self, when: str) -> None:
         """Whatever goes wrong with it, labels of any kind being read, the training goes on."""

@@ -11,8 +11,8 @@ import torch
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.method import stage_probe
 from nnunetv2_lwi.method.feature_rank import FeatureMoments
-from nnunetv2_lwi.method.linear_probe import fit
-from nnunetv2_lwi.method.stage_probe import StageOutcome, StageProbe
+from nnunetv2_lwi.method.linear_probe import Readout, fit
+from nnunetv2_lwi.method.stage_probe import THOROUGH, Effort, StageOutcome, StageProbe
 from tests.networks_for_tests import build_unet
 
 PATCH = (8, 8, 8)
@@ -37,8 +37,8 @@ class Cases:
         image = shown + 0.05 * draw.standard_normal(self.shape)
         return image[None].astype(np.float32), labels[None].astype(np.int16), None, {}
 
-    def probe(self, fitted="012", tested="34", batch_size: int = 2) -> StageProbe:
-        return StageProbe(PATCH, batch_size, (1, 2), lambda _: self, tuple(fitted), tuple(tested))
+    def probe(self, fitted="012", tested="34", batch_size: int = 2, effort: Effort = THOROUGH) -> StageProbe:
+        return StageProbe(PATCH, batch_size, (1, 2), lambda _: self, tuple(fitted), tuple(tested), effort)
 
 
 @pytest.fixture
@@ -95,22 +95,40 @@ def test_sizes_are_of_every_voxel_of_the_tested_cases_and_the_unlabelled_is_back
 
 def test_a_probe_gives_the_same_again_and_draws_so_many_voxels_of_a_class_and_no_more(network, known, monkeypatch):
     drawn = []
-    monkeypatch.setattr(stage_probe, "MOST_VOXELS", 20)
     monkeypatch.setattr(stage_probe, "fit", lambda x, labels, classes: drawn.append(labels) or fit(x, labels, classes))
-    first, again = (Cases().probe("0", "3")(network) for _ in range(2))
+    first, again = (Cases().probe("0", "3", effort=Effort(24, 20))(network) for _ in range(2))
     assert [outcome.area for outcome in first.values()] == [outcome.area for outcome in again.values()]
     (one, *_), batches_of_a_case = drawn, 4
     assert 0 < (one == 1).sum() <= 20 * batches_of_a_case and (one == 2).sum() <= 20 * batches_of_a_case
 
 
+def test_of_many_classes_fewer_voxels_each_are_drawn(network, known, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(stage_probe, "fit", lambda x, labels, classes: drawn.append(labels) or fit(x, labels, classes))
+    monkeypatch.setattr(stage_probe, "MOST_FOREGROUND", 30)
+    Cases().probe("0", "3", batch_size=1)(network)
+    (one, *_), batches_of_a_case = drawn, 8
+    assert (
+        0 < (one > 0).sum() <= 30 * batches_of_a_case and max((one == 1).sum(), (one == 2).sum()) <= 15 * batches_of_a_case
+    )
+
+
+def test_areas_alone_are_those_of_the_whole_probe_and_look_at_drawn_voxels_only(network, monkeypatch):
+    probe = Cases().probe()
+    whole = probe(network.train())
+    monkeypatch.setattr(FeatureMoments, "of", lambda *_: 1 // 0)
+    monkeypatch.setattr(Readout, "__call__", lambda *_: 1 // 0)
+    assert probe.areas(network) == {stage: outcome.area for stage, outcome in whole.items()}
+    assert network.training
+
+
 def test_of_a_large_case_a_few_patches_are_read_spread_over_it(network, monkeypatch):
     read = []
-    monkeypatch.setattr(stage_probe, "MOST_PATCHES", 3)
     monkeypatch.setattr(
         stage_probe, "features_by_stage", lambda _, batch: read.extend(batch) or {"encoder 0": batch.repeat(1, 2, 1, 1, 1)}
     )
     cases = Cases(shape=(56, 8, 8))
-    cases.probe("0", "1")(network)
+    cases.probe("0", "1", effort=Effort(3, 2000))(network)
     (image, *_) = cases.load_case("0")
     assert len(read) == 2 * 3
     for patch, start in zip(read[:3], (0, 24, 48), strict=True):

@@ -70,6 +70,31 @@ def test_what_goes_on_is_the_uninterrupted_training_to_the_last_bit(dataset, mon
     assert all(torch.equal(weights[key], expected[0][key]) for key in weights)
 
 
+@TRAINERS
+def test_an_epoch_is_not_left_out_where_another_rank_is_gone_when_one_is_over(dataset, monkeypatch, cls):
+    """Asking the ranks fails then, after the epoch was counted."""
+    expected = finish(make(dataset, cls))
+    (Path(make(dataset, cls).output_folder) / "checkpoint_final.pth").unlink()
+    cut = make(dataset, cls)
+    is_asked = cut.is_asked_to_end
+
+    def gone():
+        if cut.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+            raise RuntimeError("connection closed by peer")
+        return is_asked()
+
+    monkeypatch.setattr(cut, "is_asked_to_end", gone)
+    with pytest.raises(AskedToEnd):
+        cut.run_training()
+    content = read_checkpoint(latest(cut))
+    assert content["current_epoch"] == 1 and content[LWI_KEY][STEPS_OF_EPOCH] == []
+    resumed = make(dataset, cls)
+    resumed.load_checkpoint(str(latest(cut)))
+    weights, values = finish(resumed)
+    assert values == expected[1] and all(torch.equal(weights[key], expected[0][key]) for key in weights)
+
+
 def test_no_step_is_made_twice_and_none_is_left_out(dataset, monkeypatch):
     cut = make(dataset, nnUNetTrainerLWIInit)
     signal_at(cut, monkeypatch, "optimize", 5)

@@ -343,6 +343,15 @@ def test_the_log_tells_before_and_during_the_training_what_can_be_read_off_the_f
     assert len(areas) == 5 and all(0 <= area <= 1 for area in areas)
 
 
+def test_a_training_that_goes_on_says_nothing_of_before_the_training(dataset):
+    first = dataset.trainer(nnUNetTrainerLWIInit)
+    run(first)
+    resumed = dataset.trainer(nnUNetTrainerLWIInit)
+    resumed.load_checkpoint(str(Path(first.output_folder) / "checkpoint_final.pth"))
+    run(resumed)
+    assert resumed.log_file != first.log_file and resumed.readouts is not None and probes_in(resumed) == []
+
+
 def test_without_labels_there_is_no_such_line_and_no_error(make_dataset):
     trainer = make_dataset(foreground=False).trainer(nnUNetTrainerLWIInit)
     run(trainer)

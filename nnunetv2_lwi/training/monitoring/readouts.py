@@ -12,7 +12,7 @@ from nnunetv2.training.dataloading.nnunet_dataset import nnUNetBaseDataset
 from nnunetv2.utilities.plans_handling.plans_handler import ConfigurationManager, PlansManager
 from torch import nn
 
-from nnunetv2_lwi.method.stage_probe import StageProbe
+from nnunetv2_lwi.method.stage_probe import BRIEF, StageProbe, mean_area
 from nnunetv2_lwi.names import FITTED_CASES, TESTED_CASES
 from nnunetv2_lwi.planning.configuration import label_manager
 
@@ -49,13 +49,14 @@ class TrainingProbe:
             lambda case: dataset(folder, [case]),
             fitted,
             tested,
+            BRIEF,
         )
 
     def line(
         self, network: nn.Module, device: torch.device, autocast: Callable[[], AbstractContextManager[Any]]
     ) -> str | None:
         """Mean AUC by stage; None where the cases have no label."""
-        areas = {stage: outcome.mean_area for stage, outcome in self.probe(network, device, autocast).items()}
+        areas = {stage: mean_area(area) for stage, area in self.probe.areas(network, device, autocast).items()}
         if any(map(isnan, areas.values())):
             return None
         return ", ".join(f"{stage} {area:.3f}" for stage, area in areas.items())

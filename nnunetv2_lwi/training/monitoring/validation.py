@@ -18,7 +18,7 @@ from nnunetv2_lwi.disk import write_json
 from nnunetv2_lwi.method.feature_rank import FeatureMoments, add_levels
 from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextOutput
-from nnunetv2_lwi.method.reconstruction import reconstruction_loss
+from nnunetv2_lwi.method.reconstruction import averaged_to, reconstruction_loss
 from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
 from nnunetv2_lwi.nnunet.patches import batches, tile
 from nnunetv2_lwi.training.loading.checked_voxels import is_finite, not_finite
@@ -58,9 +58,12 @@ class PretextEvaluator:
         patches = tile(image, self.transformation.patch_size)
         for chunk in batches(patches, batch_size):
             batch = self.transformation(chunk.to(self.device), generator, overwrite=True)
-            _, losses = self(batch)
-            if self.transformation.masking is not None:
-                losses["reconstruction_loss_of_input"] = reconstruction_loss([batch.masked], batch.shuffled)
+            output, losses = self(batch)
+            if output.reconstruction is not None:
+                handed_through = [
+                    averaged_to(batch.masked, one.shape[2:]) for one in (output.reconstruction, *output.coarse)
+                ]
+                losses["reconstruction_loss_of_input"] = reconstruction_loss(handed_through, batch.shuffled)
             for name, value in losses.items():
                 sums[name] = sums.get(name, 0.0) + value.item() * len(chunk)
         return {name: value / len(patches) for name, value in sums.items()}
