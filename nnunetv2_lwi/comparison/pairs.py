@@ -37,17 +37,24 @@ def paired_averages(
     return ours, theirs
 
 
+def seeds_with_a_difference(averages: tuple[NDArray[np.float64], NDArray[np.float64]]) -> int:
+    """Of what :func:`paired_averages` gives: how many seeds have a case in which both are defined."""
+    ours, theirs = averages
+    return int(np.isfinite(ours - theirs).any(axis=1).sum())
+
+
 def average_of_both(
     arm: Outcome, baseline: Outcome, cases: str, mirroring: str, metric: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Of each, a value per case: the mean over its classes; of HD95, over those that are defined in both.
 
     HD95 is not defined where a class was missed: without this, an arm would gain by missing what is far off. Dice is not
-    defined where a class is in neither truth nor prediction; an arm that invents it has 0 there, and that must count.
+    defined where a class is in neither truth nor prediction; an arm that invents it has 0 there, and that must count. So
+    where a case has no class at all and one of the two invents some, the other was right: its Dice is 1.
     """
     if metric == "Dice":
         ours, theirs = (outcome.values(cases, mirroring, metric, AVERAGE) for outcome in (arm, baseline))
-        return ours, theirs
+        return _right_where_alone(ours, theirs), _right_where_alone(theirs, ours)
     both = [
         np.stack([outcome.values(cases, mirroring, metric, name) for name in arm.classes], axis=-1)
         for outcome in (arm, baseline)
@@ -55,3 +62,7 @@ def average_of_both(
     defined = np.isfinite(both).all(axis=0)
     ours, theirs = (mean_of_defined(np.where(defined, values, np.nan)) for values in both)
     return ours, theirs
+
+
+def _right_where_alone(dice: NDArray[np.float64], of_the_other: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.isnan(dice) & ~np.isnan(of_the_other), 1.0, dice)

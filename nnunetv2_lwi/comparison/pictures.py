@@ -15,9 +15,9 @@ from matplotlib.patches import Patch
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 from numpy.typing import NDArray
 
-from nnunetv2_lwi.comparison.pairs import grouped, pair_by_seed
-from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
-from nnunetv2_lwi.comparison.scoring import TEST, predictions_folder
+from nnunetv2_lwi.comparison.pairs import average_of_both, grouped, pair_by_seed
+from nnunetv2_lwi.comparison.results import Outcome, scored
+from nnunetv2_lwi.comparison.scoring import TEST, Kind, predictions_folder
 from nnunetv2_lwi.comparison.tables import HOW
 from nnunetv2_lwi.disk import write_picture
 
@@ -40,8 +40,11 @@ class CaseVolumes:
 def draw_cases(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
     """For every arm and number of labelled cases: the cases with the largest gain, the median and the largest loss.
 
-    Of the first seed that both finished, by the Dice averaged over classes.
+    Of the first seed that both finished, by the Dice averaged over classes, and of the cases whose files are there.
+    Pictures of an earlier report are removed.
     """
+    for path in folder.glob("*.png"):
+        path.unlink()
     kinds = scored(outcomes)
     if not kinds:
         return []
@@ -53,15 +56,18 @@ def draw_cases(outcomes: Sequence[Outcome], folder: Path) -> list[Path]:
         if label == baseline or not pairs:
             continue
         arm, reference = pairs[0]
-        gain = arm.values(cases, how, "Dice", AVERAGE) - reference.values(cases, how, "Dice", AVERAGE)
-        names = sorted(arm.scores(cases, how) or {})
-        order = [int(index) for index in np.argsort(gain) if np.isfinite(gain[index])]
+        ours, theirs = average_of_both(arm, reference, cases, how, "Dice")
+        gain, names = ours - theirs, sorted(arm.scores(cases, how) or {})
+        there = [
+            np.isfinite(gain[index]) and _is_at_hand(arm, reference, kinds[0], name) for index, name in enumerate(names)
+        ]
+        order = [int(index) for index in np.argsort(gain) if there[index]]
         if not order:
             continue
         chosen = {"loss": order[0], "median": order[len(order) // 2], "gain": order[-1]}
         for kind, index in chosen.items():
             path = folder / f"{_file_name(label)}_{count}cases_largest_{kind}.png".replace("largest_median", "median")
-            volumes = _read(arm, reference, cases, how, names[index])
+            volumes = _read(arm, reference, kinds[0], names[index])
             runs = f"{count} labelled cases, seed {arm.run.seed}"
             title = f"{names[index]}, {runs}, {HOW[how]}: Dice {100 * gain[index]:+.1f} ({path.stem})"
             _draw(volumes, (baseline, label), title, path)
@@ -73,18 +79,39 @@ def _file_name(label: str) -> str:
     return "".join(character if character.isalnum() or character in "._-=" else "_" for character in label)
 
 
-def _read(arm: Outcome, baseline: Outcome, cases: str, how: str, case: str) -> CaseVolumes:
-    source = arm.place.source
-    images = source.test_images if cases == TEST else source.training_images
-    ending = source.file_ending
-    label = images.labels[case] if images else str(source.preprocessed / "gt_segmentations" / f"{case}{ending}")
+@dataclass(frozen=True)
+class _Files:
+    """Of one case: its channels, if they are at hand, its label and both predictions."""
+
+    images: list[str]
+    label: str
+    baseline: str
+    arm: str
+
+
+def _files(arm: Outcome, baseline: Outcome, kind: Kind, case: str) -> _Files:
+    source, (cases, how) = arm.place.source, kind
+    raw = source.test_images if cases == TEST else source.training_images
+    name = f"{case}{source.file_ending}"
+    label = str(source.preprocessed / "gt_segmentations" / name)
+    of_baseline, of_arm = (str(predictions_folder(outcome.place, cases, how) / name) for outcome in (baseline, arm))
+    of_case = None if raw is None else raw.images.get(case)
+    return _Files(of_case or [], raw.labels[case] if raw and of_case else label, of_baseline, of_arm)
+
+
+def _is_at_hand(arm: Outcome, baseline: Outcome, kind: Kind, case: str) -> bool:
+    files = _files(arm, baseline, kind, case)
+    return all(Path(path).is_file() for path in (*files.images, files.label, files.baseline, files.arm))
+
+
+def _read(arm: Outcome, baseline: Outcome, kind: Kind, case: str) -> CaseVolumes:
+    source, files = arm.place.source, _files(arm, baseline, kind, case)
     reader = PlansManager(source.plans).image_reader_writer_class()
-    truth, properties = reader.read_seg(label)
-    of_baseline, of_arm = (
-        reader.read_seg(str(predictions_folder(outcome.place, cases, how) / f"{case}{ending}"))[0][0]
-        for outcome in (baseline, arm)
-    )
-    image = reader.read_images(images.images[case])[0][0] if images else np.zeros_like(truth[0])
+    truth = reader.read_seg(files.label)[0]
+    of_baseline = reader.read_seg(files.baseline)[0][0]
+    of_arm, properties = reader.read_seg(files.arm)
+    of_arm = of_arm[0]
+    image = reader.read_images(files.images)[0][0] if files.images else np.zeros_like(truth[0])
     if (ignored := source.label_manager.ignore_label) is not None:
         for labels in (of_baseline, of_arm, truth[0]):
             labels[truth[0] == ignored] = 0

@@ -10,7 +10,7 @@ from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnunetv2_lwi.comparison.pairs import grouped, paired_averages
+from nnunetv2_lwi.comparison.pairs import grouped, paired_averages, seeds_with_a_difference
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
 from nnunetv2_lwi.comparison.statistics import CONFIDENCE, mean_of_defined, paired_difference
 from nnunetv2_lwi.comparison.tables import CASES_ONLY, HOW, SMOOTHED_EPOCHS, smoothed
@@ -20,6 +20,8 @@ LEGEND_HANDLE, LEGEND_CHARACTER = 0.6, 0.085
 """Inches that a legend takes for a handle with its spaces, and for a character of its label."""
 
 Colour = tuple[float, float, float, float]
+MOST_COLOURS = 10
+"""Of matplotlib's tab10; more arms than that get shades of one scale."""
 
 
 def draw_comparison(outcomes: Sequence[Outcome], path: Path) -> None:
@@ -38,7 +40,7 @@ def plot_comparison(outcomes: Sequence[Outcome], kind: tuple[str, str]) -> Figur
     """
     counts = sorted({outcome.run.cases for outcome in outcomes})
     labels = list(dict.fromkeys(outcome.run.label for outcome in outcomes))
-    colours = {label: colormaps["tab10"](i % 10) for i, label in enumerate(labels)}
+    colours = dict(zip(labels, _colours(len(labels)), strict=True))
     figure = Figure(figsize=(5.2 * (2 + len(counts)), 4.8), layout="constrained")
     first, second, *others = figure.subplots(1, 2 + len(counts), squeeze=False)[0]
     _draw_dice(first, outcomes, kind, colours)
@@ -48,6 +50,13 @@ def plot_comparison(outcomes: Sequence[Outcome], kind: tuple[str, str]) -> Figur
     columns = _columns(labels, figure.get_figwidth())
     figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=columns, fontsize="small")
     return figure
+
+
+def _colours(number: int) -> list[Colour]:
+    """As many as there are arms, no two the same."""
+    if number <= MOST_COLOURS:
+        return [colormaps["tab10"](i) for i in range(number)]
+    return [colormaps["turbo"](value) for value in np.linspace(0.05, 0.95, number)]
 
 
 def _columns(labels: Sequence[str], width: float) -> int:
@@ -66,7 +75,7 @@ def _draw_dice(axes: Axes, outcomes: Sequence[Outcome], kind: tuple[str, str], c
         x = [_beside(count, label, colours) for count, _ in points]
         deviation = [np.std(values, ddof=1) if len(values) > 1 else 0 for values in dice]
         axes.errorbar(x, [np.mean(values) for values in dice], deviation, color=colour, marker="o", capsize=3, label=label)
-    _over_labelled_cases(axes, outcomes)
+    _over_labelled_cases(axes, outcomes, colours)
     axes.set(ylabel="Dice (%), mean and deviation of seeds", title=f"{cases} cases, {HOW[how]}")
 
 
@@ -74,21 +83,29 @@ def _draw_differences(axes: Axes, outcomes: Sequence[Outcome], kind: tuple[str, 
     """Of each arm to its baseline, paired by seed and case: a dot a seed, their mean, and its interval as bars."""
     groups = grouped(outcomes)
     axes.axhline(0, color="black", linewidth=0.8)
+    seeds: set[int] = set()
     for (count, label), group in groups.items():
         averages = paired_averages(group, groups.get((count, group[0].run.baseline), []), *kind, "Dice")
-        if averages is None:
+        if averages is None or not seeds_with_a_difference(averages):
             continue
         x, result = _beside(count, label, colours), paired_difference(100 * averages[0], 100 * averages[1])
         of_seeds = 100 * mean_of_defined(averages[0] - averages[1])
         axes.plot([x * 1.007] * len(of_seeds), of_seeds, ".", color=colours[label])
         axes.plot([x, x], [result.low, result.high], "_-", color=colours[label])
         axes.plot([x], [result.mean], "o", color=colours[label])
-    _over_labelled_cases(axes, outcomes)
-    seeds = len({outcome.run.seed for outcome in outcomes})
-    of_what = f"{CONFIDENCE:.0%} interval over {'seeds and cases' if seeds > 1 else CASES_ONLY}"
+        seeds.add(seeds_with_a_difference(averages))
+    _over_labelled_cases(axes, outcomes, colours)
+    axes.set_title(f"paired differences, {CONFIDENCE:.0%} interval over {_covered(seeds)}")
     baselines = {outcome.run.baseline for outcome in outcomes}
     baseline = baselines.pop() if len(baselines) == 1 else "the baseline"
-    axes.set(ylabel=f"difference to {baseline} (points)", title=f"paired differences, {of_what}")
+    axes.set_ylabel(f"difference to {baseline} (points)")
+
+
+def _covered(seeds: set[int]) -> str:
+    """What intervals from so many seeds cover."""
+    if seeds == {1}:
+        return CASES_ONLY
+    return "cases, and seeds where there are several" if 1 in seeds else "seeds and cases"
 
 
 def _beside(count: int, label: str, colours: Mapping[str, Colour]) -> float:
@@ -96,12 +113,13 @@ def _beside(count: int, label: str, colours: Mapping[str, Colour]) -> float:
     return float(count * 1.03 ** (list(colours).index(label) - len(colours) / 2))
 
 
-def _over_labelled_cases(axes: Axes, outcomes: Sequence[Outcome]) -> None:
+def _over_labelled_cases(axes: Axes, outcomes: Sequence[Outcome], colours: Mapping[str, Colour]) -> None:
     counts = sorted({outcome.run.cases for outcome in outcomes})
     axes.set_xscale("log")
     axes.set_xticks(counts, [str(count) for count in counts])
     axes.minorticks_off()
-    axes.set_xlim(counts[0] / 1.3, counts[-1] * 1.3)
+    outermost = [_beside(count, label, colours) for count in counts for label in colours]
+    axes.set_xlim(min(counts[0] / 1.3, min(outermost) / 1.02), max(counts[-1] * 1.3, max(outermost) * 1.02))
     axes.set_xlabel("labelled cases")
     axes.grid(alpha=0.3)
 

@@ -127,10 +127,16 @@ def is_done(place: Workplace) -> bool:
 
 
 def _with_shared_cases(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """Arms are compared on the same cases with the same files: the raw data set may have been another for some."""
+    """Arms are compared on the same cases with the same files: the raw data set may have been another for some.
+
+    A test case that was taken out of the raw data set since does not count any more, where that is at hand.
+    """
     shared = {
         kind: {case for case, _ in set.intersection(*(o.scored_cases(*kind) for o in outcomes))} for kind in scored(outcomes)
     }
+    for (cases, _), names in shared.items():
+        if cases == TEST and (test := outcomes[0].place.source.test_images) is not None:
+            names.intersection_update(test.labels)
     restricted = []
     for outcome in outcomes:
         scores: ScoresByKind = {}
@@ -191,6 +197,7 @@ def _row(outcome: Outcome) -> dict[str, Any]:
     row: dict[str, Any] = {
         **_names(run),
         "step1_cases": len(run.training.after.train_cases) if run.training.after else 0,
+        "step1_scans": len(run.training.after.scans) if run.training.after else 0,
         "step1_iterations": outcome.step1_iterations,
         "step2_iterations": outcome.result["iterations"],
         "step1_seconds": _step1_seconds(outcome),

@@ -170,8 +170,8 @@ def read_scores(place: Workplace, folder: Path, labels: Mapping[str, str]) -> Sc
     scores: Scores = {}
     for entry in json.loads(summary.read_text(encoding="utf-8"))["metric_per_case"]:
         case = Path(entry["prediction_file"]).name.removesuffix(place.source.file_ending)
-        truth, properties = reader.read_seg(labels[case])
-        prediction, _ = reader.read_seg(str(folder / f"{case}{place.source.file_ending}"))
+        truth, _ = reader.read_seg(labels[case])
+        prediction, properties = reader.read_seg(str(folder / f"{case}{place.source.file_ending}"))
         scores[case] = {
             name: {
                 "Dice": _finite(entry["metrics"][key]["Dice"]),

@@ -8,6 +8,7 @@ from itertools import product
 from typing import Any
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.planning.recipes import PAPERS_VALUES
 from nnunetv2_lwi.planning.settings import LWISettings, as_json, flatten
 
 Variant = dict[str, Any]
@@ -21,8 +22,8 @@ HAND_OVER = "seg.hand_over"
 
 LENGTH_OF_STEP1 = "init.epochs"
 
-NOT_SWEPT = ("seed", "seg.start", "seg.initialization", "augmentation_device")
-"""Seeds and starts are arms' affair, and the device does not change what is trained."""
+NOT_SWEPT = ("recipe", "seed", "seg.start", "seg.initialization", "augmentation_device")
+"""Recipes, seeds and starts are arms' affair, and the device does not change what is trained."""
 
 
 def parse_sweeps(texts: Sequence[str]) -> list[Variant]:
@@ -46,15 +47,21 @@ def _parse(text: str) -> tuple[str, list[Any]]:
     known = flatten(as_json(LWISettings()))
     if key not in known or key in NOT_SWEPT:
         settings = ", ".join(name for name in known if name not in NOT_SWEPT)
-        raise UserError(f"--sweep {text}: {key} cannot be swept. Settings: {settings}; starts are arms, seeds have --seeds.")
+        raise UserError(
+            f"--sweep {text}: {key} cannot be swept. Settings: {settings}; starts and the paper's "
+            "recipe are arms, seeds have --seeds."
+        )
     if not all(value.strip() for value in values.split(",")):
         raise UserError(
             f"--sweep {text}: a value is missing. Write key=value,value, for example lwi.masking.ratio=0.2,0.4,0.6."
         )
     try:
-        return key, json.loads(f"[{values}]")
+        read = json.loads(f"[{values}]")
     except ValueError:
-        return key, [word.strip() for word in values.split(",")]
+        read = [word.strip() for word in values.split(",")]
+    if key in PAPERS_VALUES and None in read:
+        raise UserError(f"--sweep {text}: null leaves {key} to the recipe. Name the values (nnUNetv2_lwi plan shows them).")
+    return key, read
 
 
 def is_of_step2(key: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nnunetv2_lwi.comparison.arms import LONGER
 from nnunetv2_lwi.comparison.origin import by_name
-from nnunetv2_lwi.comparison.pairs import grouped, pair_by_seed, paired_averages
+from nnunetv2_lwi.comparison.pairs import grouped, pair_by_seed, paired_averages, seeds_with_a_difference
 from nnunetv2_lwi.comparison.results import (
     AVERAGE,
     METRICS,
@@ -94,7 +94,8 @@ def _how_to_read(outcomes: Sequence[Outcome], baseline: str) -> str:
     return (
         f"Mean ± standard deviation over seeds ({seeds}), each seed's value being the mean over cases. Dice in %. HD95 "
         "in mm, over the cases that have the class in truth and prediction; without HD95: how many pairs of case and "
-        f"class have it in one alone. Difference to {baseline}{with_the_same}: paired by seed, case and class, "
+        f"class have it in one alone. Difference to {baseline}{with_the_same}: paired by seed, case and class (where a case "
+        "has none of the classes and one of the two predicts some, the other has 100), "
         f"{CONFIDENCE:.0%} interval by bootstrap over seeds and cases ({RESAMPLES} resamples). Few seeds make it too "
         f"narrow; from a single seed it covers the cases alone and is marked: {CASES_ONLY}.{of_longer}\n"
     )
@@ -140,11 +141,13 @@ def _difference(
     arm: Sequence[Outcome], baseline: Sequence[Outcome], cases: str, how: str, metric: str, factor: float
 ) -> str:
     averages = paired_averages(arm, baseline, cases, how, metric)
-    if averages is None:
+    if averages is None or not seeds_with_a_difference(averages):
         return ""
     result = paired_difference(factor * averages[0], factor * averages[1])
-    interval = f"{result.low:+.2f} to {result.high:+.2f}"
-    return f"{result.mean:+.2f} ({interval}{'' if len(averages[0]) > 1 else f', {CASES_ONLY}'})"
+    seeds = seeds_with_a_difference(averages)
+    covered = "" if seeds > 1 else f", {CASES_ONLY}"
+    lacking = "" if seeds == len(arm) else f" ({seeds} of {len(arm)} seeds)"
+    return f"{result.mean:+.2f} ({result.low:+.2f} to {result.high:+.2f}{covered}){lacking}"
 
 
 def speed_table(outcomes: Sequence[Outcome]) -> str:

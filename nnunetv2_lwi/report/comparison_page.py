@@ -28,7 +28,17 @@ from nnunetv2_lwi.report.settings import settings_of
 
 INTERVAL = re.compile(r"([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)")
 Run = dict[str, str]
-OF_A_RUN = ("arm", "cases", "seed", "step1_cases", "step1_iterations", "step2_iterations", "step1_seconds", "step2_seconds")
+OF_A_RUN = (
+    "arm",
+    "cases",
+    "seed",
+    "step1_cases",
+    "step1_scans",
+    "step1_iterations",
+    "step2_iterations",
+    "step1_seconds",
+    "step2_seconds",
+)
 OF_AN_ARM = ("labelled cases", "arm", "seeds")
 """The first columns of comparison.md's tables."""
 MOST_OF_ALL = 2

@@ -341,6 +341,32 @@ def test_test_cases_that_were_corrected_between_the_arms_do_not_count(outcomes, 
     assert all(set(outcome.scores("test", "plain")) == {"a"} for outcome in later)
 
 
+def test_a_test_case_that_was_taken_out_does_not_count_any_more(outcomes, make_places, source, tmp_path):
+    runs = [outcome.run for outcome in outcomes]
+    for outcome in outcomes:
+        with_test_scores(outcome, {"a": "same", "b": "same"})
+    for name in ("imagesTs/a_0000", "labelsTs/a"):
+        path = tmp_path / "raw" / f"{name}.nii.gz"
+        path.parent.mkdir(parents=True)
+        path.touch()
+    for raw, counted in ((None, {"a", "b"}), (tmp_path / "raw", {"a"})):
+        places = [replace(place, source=replace(source, raw=raw)) for place in make_places(runs)]
+        assert all(set(outcome.scores("test", "plain")) == counted for outcome in read_outcomes(runs, places))
+
+
+def test_without_the_files_of_its_cases_a_report_has_tables_and_no_pictures_of_an_earlier_one(
+    runs, outcomes, make_places, tmp_path, capsys
+):
+    """As on a machine without the raw data, or where predictions were deleted."""
+    for outcome in outcomes:
+        with_test_scores(outcome, {"a": "same", "b": "same"})
+    (tmp_path / "report" / "cases").mkdir(parents=True)
+    (tmp_path / "report" / "cases" / "lwi_2cases_median.png").touch()
+    write_report(tmp_path / "report", runs, make_places(runs))
+    assert "## Dice, 2 test cases" in capsys.readouterr().out
+    assert list((tmp_path / "report" / "cases").iterdir()) == []
+
+
 def test_other_versions_and_devices_are_told(outcomes):
     assert "Not all trainings" not in write_tables(outcomes, "random", len(outcomes))
     moved = {"device": "another GPU", "versions": {"nnunetv2": "2.8.1", "torch": "3"}}
@@ -365,6 +391,37 @@ def test_an_arm_that_invents_a_class_loses_dice(outcomes):
     ours = [changed(o, dice=lambda case, name: 0.8 if name == "one" else 0.0) for o in of(outcomes, "lwi")]
     text = write_tables([*theirs, *ours], "random", 4)
     assert row(text, "Dice, 6 validation cases, with mirroring", 2, "lwi")[-1].startswith("-40.00 ")
+
+
+@pytest.mark.parametrize("invents", ["lwi", "random"])
+def test_who_invents_the_only_class_of_a_case_loses_to_who_does_not(outcomes, invents):
+    """Neither class is in case_0; one of the two predicts some."""
+
+    def dice(arm):
+        return lambda case, name: 0.8 if case != "case_0" else 0.0 if arm == invents else None
+
+    pair = [changed(of(outcomes, arm)[0], dice=dice(arm)) for arm in ("random", "lwi")]
+    difference = row(write_tables(pair, "random", 2), "Dice, 6 validation cases, with mirroring", 2, "lwi")[-1]
+    assert difference.startswith("-16.67 " if invents == "lwi" else "+16.67 ")
+    axes = plot_comparison(pair, scored(pair)[0]).axes[1]
+    (dots,) = (line for line in axes.lines if line.get_marker() == ".")
+    assert abs(dots.get_ydata()[0]) == pytest.approx(100 / 6) and axes.get_title().endswith("over cases only")
+
+
+def test_differences_say_which_seeds_they_lack(outcomes):
+    text = write_tables([*of(outcomes, "random")[:1], *of(outcomes, "lwi")], "random", 4)
+    assert row(text, "Dice, 6 validation", 2, "lwi")[-1].endswith(", cases only) (1 of 2 seeds)")
+    assert "of 2 seeds" not in row(write_tables(outcomes, "random", 12), "Dice, 6 validation", 2, "lwi")[-1]
+
+
+@pytest.mark.parametrize("number", [3, 10, 11, 40])
+def test_no_two_arms_have_the_same_colour_and_none_stands_outside(outcomes, number):
+    (one,) = of(outcomes, "random")[:1]
+    many = [replace(one, run=replace(one.run, arm=f"arm {i}")) for i in range(number)]
+    first, _, curves = plot_comparison(many, scored(many)[0]).axes
+    assert len({tuple(line.get_color()) for line in curves.lines}) == number
+    low, high = first.get_xlim()
+    assert all(low < x < high for line in first.lines for x in line.get_xdata())
 
 
 @pytest.mark.parametrize(

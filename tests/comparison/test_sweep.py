@@ -21,6 +21,10 @@ def test_what_is_handed_over_does_not_matter_to_a_random_start():
     assert len(variants) == 2 and all(of_step2(variant) == {} for variant in variants)
 
 
+def test_null_is_a_value_of_what_no_recipe_decides():
+    assert parse_sweeps(["init.unlabelled=null,0.5"]) == [{"init.unlabelled": None}, {"init.unlabelled": 0.5}]
+
+
 def test_no_sweep_is_one_empty_variant():
     assert parse_sweeps([]) == [{}] and describe({}) == ""
 
@@ -33,6 +37,9 @@ def test_no_sweep_is_one_empty_variant():
         (["seed=1,2"], "cannot be swept"),
         (["seg.start=random,step1"], "cannot be swept"),
         (["augmentation_device=auto,cpu"], "cannot be swept"),
+        (["recipe=measured,paper"], "cannot be swept.*the paper's recipe are arms"),
+        (['seg.hand_over=null,"network"'], "null leaves seg.hand_over to the recipe"),
+        (["order_weight=0,null"], "null leaves order_weight to the recipe"),
         (["masking.ratio="], "a value is missing"),
         (["masking.ratio=0.2,,0.4"], "a value is missing"),
         (["seg.lr=1e-3", "seg.lr=1e-2"], "once"),
