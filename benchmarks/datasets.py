@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from nnunetv2_lwi.datasets.phantom import Shape, write_phantom
+from nnunetv2_lwi.disk import write_text
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.commands import nnunet_environment, run_command, stock_command
 from nnunetv2_lwi.nnunet.folders import number_of
 from nnunetv2_lwi.training.machine.devices import cores
+
+OF_TESTS = ("imagesTs", "labelsTs")
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,10 @@ class PhantomDataset:
     def folder_name(self) -> str:
         """As nnU-Net names data sets."""
         return f"Dataset{self.number:03d}_{self.name}"
+
+    def state(self) -> str:
+        """It is made here, and always the same."""
+        return ""
 
     def write(self, raw: Path) -> None:
         """Generate it."""
@@ -56,6 +64,12 @@ class GivenDataset:
         """As nnU-Net names data sets."""
         return self.folder.name
 
+    def state(self) -> str:
+        """Where it lies, and size and time of every file but the test cases', which nothing trains on."""
+        paths = (path for path in sorted(self.folder.rglob("*")) if path.is_file())
+        files = {str(path.relative_to(self.folder)): path.stat() for path in paths if path.parent.name not in OF_TESTS}
+        return json.dumps([str(self.folder.resolve()), {name: [f.st_size, f.st_mtime_ns] for name, f in files.items()}])
+
     def write(self, raw: Path) -> None:
         """Link it."""
         raw.parent.mkdir(parents=True, exist_ok=True)
@@ -74,10 +88,15 @@ def prepare(dataset: Dataset) -> None:
     """Write it and let nnU-Net plan and preprocess it, unless that was done.
 
     Raises:
-        UserError: nnU-Net could not.
+        UserError: nnU-Net could not, or did so with other data.
     """
     done = Path(os.environ["nnUNet_preprocessed"]) / dataset.folder_name / "complete"
+    state = dataset.state()
     if done.is_file():
+        if done.read_text(encoding="utf-8") != state:
+            raise UserError(
+                f"{done.parents[2]} is of another {dataset.folder_name}, or as it was: remove it, or name another."
+            )
         return
     raw = Path(os.environ["nnUNet_raw"]) / dataset.folder_name
     dataset.write(raw)
@@ -89,4 +108,4 @@ def prepare(dataset: Dataset) -> None:
         code = run_command(command, nnunet_environment(), stdout=sink, stderr=subprocess.STDOUT)
     if code:
         raise UserError(f"nnU-Net could not plan and preprocess {dataset.folder_name}: see the end of {log}.")
-    done.touch()
+    write_text(done, state)

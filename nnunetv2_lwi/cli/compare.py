@@ -17,16 +17,14 @@ from nnunetv2_lwi.cli.options import (
     add_target_options,
 )
 from nnunetv2_lwi.disk import require_writable, write_text
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.nnunet.folders import folder_if_set
 from nnunetv2_lwi.nnunet.target import Target, read_target
 from nnunetv2_lwi.one_writer import in_turn
 
 if TYPE_CHECKING:
-    from nnunetv2_lwi.comparison.arms import Arm
     from nnunetv2_lwi.comparison.design import Design, Run
     from nnunetv2_lwi.comparison.source import Source
-    from nnunetv2_lwi.comparison.sweep import Variant
     from nnunetv2_lwi.comparison.workplace import Workplace
 
 EXAMPLES = (
@@ -131,6 +129,7 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
     """
     from nnunetv2_lwi.comparison.arms import parse_arms
     from nnunetv2_lwi.comparison.design import Design
+    from nnunetv2_lwi.comparison.preconditions import require_effect, require_scans
     from nnunetv2_lwi.comparison.subsets import parse_counts
     from nnunetv2_lwi.comparison.sweep import parse_sweeps
     from nnunetv2_lwi.planning.settings import LWISettings
@@ -147,7 +146,7 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
     variants = parse_sweeps(arguments.sweep)
     require_effect(variants, arms, arguments.share)
     scans = source.scans(configuration) if any(arm.sees_scans for arm in arms) else {}
-    require_scans(arms, arguments.rest_unlabelled, len(scans))
+    require_scans(arms, variants, arguments.rest_unlabelled, len(scans))
     return Design(
         configuration,
         pool,
@@ -162,31 +161,6 @@ def make_design(arguments: argparse.Namespace, target: Target, source: Source) -
         scans,
         arguments.rest_unlabelled,
     )
-
-
-def require_scans(arms: Sequence[Arm], rest_unlabelled: bool, scans: int) -> None:
-    """Raises:
-    UserError: an arm is to see scans without labels and there are none, or no arm is to see any.
-    """
-    of_scans = [arm.name for arm in arms if arm.sees_scans]
-    if rest_unlabelled and not of_scans:
-        raise UserError("--rest-unlabelled changes none of the arms: name one with _unlabelled, as lwi_unlabelled.")
-    if of_scans and not (scans or rest_unlabelled):
-        raise UserError(
-            f"--arms {of_scans[0]}: there are no scans without labels. Preprocess some (nnUNetv2_lwi unlabelled), or append "
-            "--rest-unlabelled to take the training cases beyond --cases for such."
-        )
-
-
-def require_effect(variants: Sequence[Variant], arms: Sequence[Arm], share: float | None) -> None:
-    """Raises:
-    UserError: no arm depends on a swept setting, or ``--share`` and a sweep both say how long step 1 is.
-    """
-    for key in variants[0]:
-        if not any(arm.takes({key: None}) for arm in arms):
-            raise UserError(f"--sweep {key}: it changes none of the arms {', '.join(arm.name for arm in arms)}.")
-    if "init.epochs" in variants[0] and share is not None:
-        raise UserError("--share and --sweep init.epochs both say how long step 1 is: leave one of them out.")
 
 
 def changed_configuration(arguments: argparse.Namespace, target: Target) -> dict[str, Any]:
@@ -229,20 +203,15 @@ def check(arguments: argparse.Namespace, target: Target, source: Source, runs: S
     """
     import torch
 
+    from nnunetv2_lwi.comparison.preconditions import require_fitting_tests, require_labels_of_validation
     from nnunetv2_lwi.training.machine.devices import require_device
 
     if not (arguments.list or arguments.report):
         require_device(torch.device(arguments.device))
+        require_fitting_tests(source.test_images)
     if find_spec("monai") is None:
         raise UserError("compare takes HD95 from MONAI: pip install 'nnunetv2_lwi[hybrids]'")
-    if not (source.preprocessed / "gt_segmentations").is_dir():
-        raise UserError(f"There is no {source.preprocessed / 'gt_segmentations'}: run nnUNetv2_preprocess again.")
-    labels = [
-        source.preprocessed / "gt_segmentations" / f"{case}{source.file_ending}" for case in runs[0].training.val_cases
-    ]
-    missing = [path for path in labels if not path.is_file()]
-    if missing:
-        raise UserError(f"There is no {missing[0]}, a validation case's label: run nnUNetv2_preprocess again.")
+    require_labels_of_validation(source, runs[0].training.val_cases)
     output = arguments.output.absolute()
     if output.exists() and not output.is_dir():
         raise UserError(f"-o {output} is a file: name a folder.")
@@ -261,7 +230,6 @@ def check_starts(target: Target, runs: Sequence[Run]) -> None:
     Raises:
         UserError: step 1's losses or step 2's outputs are not as they must be, or weights do not fit.
     """
-    from nnunetv2_lwi.errors import shortened
     from nnunetv2_lwi.handover.suitability import check_weights
     from nnunetv2_lwi.training.trial import try_plan
 
@@ -292,6 +260,9 @@ def work(arguments: argparse.Namespace, runs: Sequence[Run], places: Sequence[Wo
     from nnunetv2_lwi.comparison.worklist import WorkList
 
     (arguments.output / "trainings").mkdir(parents=True, exist_ok=True)
+    if incomplete := places[0].source.incomplete_tests():
+        told = shortened([f"{case} ({image} is not in imagesTs)" for case, image in incomplete.items()])
+        print(f"Not scored, of labelsTs: {told}.", flush=True)
     if arguments.device == "cuda" and "nnUNet_compile" not in os.environ:
         print("Networks are not compiled (nnUNet_compile=f); for long trainings set nnUNet_compile=t.", flush=True)
     WorkList(

@@ -194,8 +194,8 @@ class Design:
         configuration = deepcopy(self.configuration)
         block = as_json(LWISettings.from_configuration(configuration))
         set_values(block, {}, {**variant, **arm.settings, "seed": seed})
-        if arm.sees_scans and block["init"]["unlabelled"] is False:
-            block["init"]["unlabelled"] = None  # the arm's name says so
+        if arm.sees_scans:
+            self._take_scans(block["init"])
         total = block["seg"]["epochs"]
         step1 = variant.get(LENGTH_OF_STEP1, self._step1_epochs(block["init"]["epochs"], total))
         if arm.has_step1_epochs:
@@ -212,6 +212,19 @@ class Design:
         configuration["lwi"] = block
         LWISettings.from_configuration(configuration)
         return configuration
+
+    def _take_scans(self, init: dict[str, Any]) -> None:
+        """All that there are, unless a share of them is asked for; the arm's name says so.
+
+        Raises:
+            UserError: a share of labelled images is asked for where the rest of the fold, which stands among them, is not.
+        """
+        if self.rest_unlabelled and init["labelled_share"] is not None:
+            raise UserError(
+                "--rest-unlabelled: lwi.init.labelled_share would count the rest of the fold as labelled. Set it to null."
+            )
+        if init["unlabelled"] is False or not self.scans:
+            init["unlabelled"] = None
 
     def _step1_epochs(self, of_the_plan: int, total: int) -> int:
         if self.share is None and self.budget == "added":

@@ -7,7 +7,8 @@ import time
 from typing import Any
 
 from nnunetv2_lwi.comparison.origin import note_origin, read_origins
-from nnunetv2_lwi.comparison.probes import probe
+from nnunetv2_lwi.comparison.preconditions import require_same_data
+from nnunetv2_lwi.comparison.probes import Areas, probe
 from nnunetv2_lwi.comparison.results import read_result
 from nnunetv2_lwi.comparison.scoring import score
 from nnunetv2_lwi.comparison.source import digest_of_file
@@ -51,22 +52,32 @@ def finish(place: Workplace, device: str) -> None:
     """
     result = read_result(place) or describe_training(place) | {"origins": read_origins(place)}
     remove_spare_checkpoints(place)
+    if place.training.is_step1:
+        write_json(place.result, result | {"probe": result.get("probe") or probe_or_say_why_not(place, device)})
+        return
     try:
-        if place.training.is_step1:
-            result["probe"] = result.get("probe") or probe(place, device)
-        else:
-            started = time.monotonic()
-            score(place, device, result)
-            result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)
+        started = time.monotonic()
+        score(place, device, result)
+        result["scoring_seconds"] = time.monotonic() - started + result.get("scoring_seconds", 0)
     finally:
         write_json(place.result, result)
+
+
+def probe_or_say_why_not(place: Workplace, device: str) -> Areas:
+    """Nothing, and a line in the training's log, where it goes wrong: what starts from a step 1 needs no probe of it."""
+    try:
+        return probe(place, device)
+    except (Exception, UserError) as error:  # a signal that asks to end is neither
+        with place.log.open("a", encoding="utf-8") as log:
+            log.write(f"Not probed: {type(error).__name__}: {error} To try again, remove {place.result}.\n")
+        return {}
 
 
 def train(place: Workplace, device: str) -> None:
     """Prepare the folders and run what is left of the training.
 
     Raises:
-        UserError: nnU-Net's command failed; its output is in the training's log.
+        UserError: nnU-Net's command failed; its output is in the training's log. Or data or weights changed.
     """
     place.prepare()
     weights = place.training.weights
@@ -74,6 +85,7 @@ def train(place: Workplace, device: str) -> None:
     how = what_is_left(place.fold_folder, start)
     if how is None:
         return
+    require_same_data(place.source, place.configuration_name, place.training)
     if weights is not None and digest_of_file(weights) != place.training.weights_digest:
         raise UserError(f"{weights} is another file now than when the comparison was called: name a file that stays.")
     words = [place.source.name, place.configuration_name, str(FOLD), "-tr", place.training.trainer, "-p", place.plans_name]
@@ -88,6 +100,7 @@ def train(place: Workplace, device: str) -> None:
         lines = place.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = " | ".join(lines[-LINES_OF_A_FAILURE:])
         raise UserError(f"nnUNetv2_train ended with exit code {code}: {last} (all of it: {place.log})")
+    require_same_data(place.source, place.configuration_name, place.training)
 
 
 def describe_training(place: Workplace) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from nnunetv2.evaluation.evaluate_predictions import label_or_region_to_key
-from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class, nnUNetBaseDataset, nnUNetDatasetBlosc2
+from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class, nnUNetDatasetBlosc2
 from nnunetv2.utilities.crossval_split import generate_crossval_split
 from nnunetv2.utilities.label_handling.label_handling import LabelManager
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
@@ -143,7 +143,7 @@ class Source:
         }
         dataset = infer_dataset_class(str(folder))(str(folder))
         images = {case: (folder / f"{case}.b2nd").stat().st_size for case in dataset.identifiers}
-        return Fingerprint(names, images, cache(lambda case: _digest_of_labels(dataset, case)))
+        return Fingerprint(names, images, lambda case: digest_of_labels(folder, case))
 
     def scans(self, configuration: Mapping[str, Any]) -> dict[str, int]:
         """Scans without labels beside the preprocessed data that the configuration names, with the bytes of each.
@@ -168,19 +168,31 @@ class Source:
     @cached_property
     def test_images(self) -> LabelledImages | None:
         """Raw images in imagesTs that have a label in labelsTs, or None if there are none."""
-        if self.raw is None:
+        files = {case: files for case, files in self._tests().items() if all(path.is_file() for path in files)}
+        if not files:
             return None
+        return LabelledImages(
+            {case: [str(path) for path in images] for case, (_, *images) in files.items()},
+            {case: str(label) for case, (label, *_) in files.items()},
+        )
+
+    def incomplete_tests(self) -> dict[str, str]:
+        """By case with a label in labelsTs, the first of its images that is not in imagesTs: it is not scored."""
+        first = {case: next((path for path in files if not path.is_file()), None) for case, files in self._tests().items()}
+        return {case: path.name for case, path in first.items() if path is not None}
+
+    def _tests(self) -> dict[str, list[Path]]:
+        """By case of labelsTs, its label and where its channels should be."""
+        if self.raw is None:
+            return {}
         ending = self.file_ending
         channels = len(channel_names(self.dataset_json))
         files = [path for path in sorted((self.raw / "labelsTs").glob(f"*{ending}")) if not path.name.startswith(".")]
         labels = {path.name.removesuffix(ending): path for path in files}
-        images = {case: [self.raw / "imagesTs" / f"{case}_{c:04d}{ending}" for c in range(channels)] for case in labels}
-        complete = [case for case in labels if all(path.is_file() for path in images[case])]
-        if not complete:
-            return None
-        return LabelledImages(
-            {case: [str(path) for path in images[case]] for case in complete}, {case: str(labels[case]) for case in complete}
-        )
+        images = self.raw / "imagesTs"
+        return {
+            case: [label, *(images / f"{case}_{c:04d}{ending}" for c in range(channels))] for case, label in labels.items()
+        }
 
 
 def digest_of_file(path: Path) -> str:
@@ -194,7 +206,13 @@ def _digest_of_file(path: Path, size: int, time: int) -> str:
     return sha256(path.read_bytes()).hexdigest()
 
 
-def _digest_of_labels(dataset: nnUNetBaseDataset, case: str) -> str:
-    """Of the voxels, not the file: equal labels may be compressed into other bytes."""
-    labels = np.ascontiguousarray(dataset.load_case(case)[1][:])
+def digest_of_labels(folder: Path, case: str) -> str:
+    """Of the voxels: equal labels may be compressed into other bytes. Read again only when the file has changed."""
+    state = (folder / f"{case}_seg.b2nd").stat()
+    return _digest_of_labels(str(folder), case, state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _digest_of_labels(folder: str, case: str, size: int, time: int) -> str:
+    labels = np.ascontiguousarray(infer_dataset_class(folder)(folder, [case]).load_case(case)[1][:])
     return sha256(f"{labels.shape} {labels.dtype}".encode() + labels.tobytes()).hexdigest()[:16]

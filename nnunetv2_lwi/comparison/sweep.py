@@ -21,6 +21,7 @@ HAND_OVER = "seg.hand_over"
 """Begins the keys of what only weights that come from elsewhere depend on."""
 
 LENGTH_OF_STEP1 = "init.epochs"
+SHARE_OF_SCANS = "init.unlabelled"
 
 NOT_SWEPT = ("recipe", "seed", "seg.start", "seg.initialization", "augmentation_device")
 """Recipes, seeds and starts are arms' affair, and the device does not change what is trained."""

@@ -19,6 +19,7 @@ from nnunetv2_lwi.comparison.results import (
 from nnunetv2_lwi.comparison.statistics import CONFIDENCE, RESAMPLES, mean_of_defined, paired_difference
 from nnunetv2_lwi.handover.probing import RANDOM, STEP1
 from nnunetv2_lwi.markdown import table
+from nnunetv2_lwi.names import FITTED_CASES
 
 HOW = {"plain": "without mirroring", "mirrored": "with mirroring"}
 CASES_ONLY = "cases only"
@@ -50,8 +51,9 @@ def write_tables(outcomes: Sequence[Outcome], baseline: str, total: int) -> str:
     if any(outcome.probed for outcome in outcomes):
         parts.append("## What step 1 learned\n")
         parts.append(
-            "AUC of linear readouts of its stages on labelled cases, mean over all classes and seeds, and of a random "
-            "start's (see nnUNetv2_lwi probe).\n"
+            "AUC of linear readouts of its stages on validation cases, mean over all classes and seeds, and of a random "
+            f"start's (see nnUNetv2_lwi probe). Fitted on up to {FITTED_CASES} of the cases that step 1 saw, so on fewer "
+            "where that saw fewer.\n"
         )
         parts.append(probe_table(outcomes))
     parts.append("## Learning speed\n")
@@ -104,13 +106,14 @@ def _how_to_read(outcomes: Sequence[Outcome], baseline: str) -> str:
 def probe_table(outcomes: Sequence[Outcome]) -> str:
     """Rows: labelled cases and arms with a step 1; columns: stages."""
     stages = list(dict.fromkeys(stage for outcome in outcomes for stage, _ in outcome.probed))
-    rows = [["labelled cases", "arm", *stages]]
+    rows = [["labelled cases", "arm", "seeds", *stages]]
     for (count, label), group in grouped(outcomes).items():
         probed = [outcome.probed for outcome in group if outcome.probed]
         if probed:
             means = {key: float(np.mean([areas[key] for areas in probed])) for key in probed[0]}
             cells = (f"{means[stage, STEP1]:.3f} (random {means[stage, RANDOM]:.3f})" for stage in stages)
-            rows.append([str(count), label, *cells])
+            seeds = str(len(probed)) if len(probed) == len(group) else f"{len(probed)} of {len(group)}"
+            rows.append([str(count), label, seeds, *cells])
     return table(rows) + "\n"
 
 

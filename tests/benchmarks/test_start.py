@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import csv
+import os
 
 import pytest
 import torch
 
-from benchmarks import start
+from benchmarks import datasets, start
 from benchmarks.datasets import GivenDataset, prepare
 from nnunetv2_lwi.datasets.phantom import write_phantom
 from nnunetv2_lwi.errors import UserError
@@ -53,6 +54,28 @@ def test_a_gpu_that_is_not_there_is_one_line(tmp_path):
     write_phantom(tmp_path / "Dataset001_Phantom", cases=5, test_cases=0, shape=(16, 16, 16))
     with pytest.raises(UserError, match="no CUDA device"):
         start.parse([str(tmp_path / "Dataset001_Phantom"), "-device", "cuda"])
+
+
+def test_other_data_under_the_same_name_are_not_taken_for_the_prepared_ones(tmp_path, monkeypatch):
+    """Another folder of that name, or labels that were corrected; test cases are compared as they are."""
+    for name in ("nnUNet_raw", "nnUNet_preprocessed", "nnUNet_results"):
+        monkeypatch.setenv(name, str(tmp_path / "out" / name))
+    calls = []
+    monkeypatch.setattr(datasets, "run_command", lambda *_, **__: calls.append(1) and 0)
+    folders = [tmp_path / where / "Dataset001_Phantom" for where in ("a", "b")]
+    for folder in folders:
+        write_phantom(folder, cases=5, test_cases=1, shape=(16, 16, 16))
+    (tmp_path / "out" / "nnUNet_preprocessed" / "Dataset001_Phantom").mkdir(parents=True)
+    prepare(GivenDataset(folders[0]))
+    (folders[0] / "labelsTs" / "more.nii.gz").touch()
+    prepare(GivenDataset(folders[0]))
+    assert len(calls) == 1
+    with pytest.raises(UserError, match=r"out is of another Dataset001_Phantom, or as it was: remove it, or name another"):
+        prepare(GivenDataset(folders[1]))
+    os.utime(next((folders[0] / "labelsTr").iterdir()), ns=(1, 1))
+    with pytest.raises(UserError, match="or as it was"):
+        prepare(GivenDataset(folders[0]))
+    assert len(calls) == 1
 
 
 def test_what_cannot_be_preprocessed_names_the_log(tmp_path, monkeypatch):

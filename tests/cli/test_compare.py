@@ -40,6 +40,7 @@ def compare(output: Path, *more: str) -> None:
         (["--sweep", "masking.ratio=0.2,1.5"], "masking.ratio = 1.5 in the plan is not allowed"),
         (["--sweep", "num_subvolumes=2,3"], "num_subvolumes"),
         (["--sweep", "num_subvolumes=1,2", "--set", "lwi.order_weight=0"], "it changes none of the arms random, lwi"),
+        (["--arms", "lwi_unlabelled", "--rest-unlabelled", "--sweep", "init.unlabelled=0.5,true"], "there are none"),
         (["--sweep", "init.epochs=25"], "leave none to step 2"),
         (["--sweep", "init.epochs=3,4", "--share", "0.2"], "both say how long step 1 is"),
         (["--arms", "random,mask", "--sweep", "order_levels=[3],[2]"], "it changes none of the arms random, mask"),

@@ -249,6 +249,24 @@ def test_the_rest_of_the_fold_counts_as_scans_where_that_is_asked_for(make_desig
     assert unlabelled.training.train_cases == lwi.training.train_cases
 
 
+def test_without_any_scans_the_rest_of_the_fold_is_all_that_such_an_arm_adds(make_design):
+    """What the plan says of scans would stop step 1, or be told in its key and change nothing."""
+    design = make_design(arms="lwi_unlabelled", counts=(2,), seeds=1, rest_unlabelled=True)
+    expected = design.runs()[0].training.after
+    for said in (True, 0.5, False):
+        design.configuration["lwi"].setdefault("init", {})["unlabelled"] = said
+        (run,) = design.runs()
+        assert run.training.after.settings.init.unlabelled is None and run.training.after.key == expected.key
+
+
+def test_a_share_of_labelled_images_is_refused_where_the_rest_of_the_fold_would_count_as_such(make_design):
+    design = with_scans(make_design, rest_unlabelled=True)
+    design.configuration["lwi"].setdefault("init", {})["labelled_share"] = 0.3
+    with pytest.raises(UserError, match=r"labelled_share would count the rest of the fold as labelled\. Set it to null"):
+        design.runs()
+    assert replace(design, rest_unlabelled=False).runs()[2].training.after.settings.init.labelled_share == 0.3
+
+
 def test_other_scans_make_another_training_and_without_any_the_key_stays(make_design):
     design = with_scans(make_design)
     keys = [run.training.key for run in design.runs()]

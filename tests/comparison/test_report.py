@@ -244,8 +244,15 @@ def test_curves_have_a_row_an_epoch_of_step_2_after_step_1(outcomes, tmp_path):
 
 def test_what_step_1_learned_stands_beside_what_came_of_it(outcomes):
     text = write_tables(outcomes, "random", 12)
-    assert row(text, "What step 1 learned", 2, "lwi")[3] == "0.750 (random 0.250)"
+    assert row(text, "What step 1 learned", 2, "lwi")[4] == "0.750 (random 0.250)"
     assert "| random |" not in text.split("## What step 1 learned")[1].split("## ")[0]
+
+
+def test_a_step_1_that_was_not_probed_is_told(outcomes):
+    unprobed = [replace(o, step1={**o.step1, "probe": {}}) if o.run.arm == "lwi" and o.run.seed else o for o in outcomes]
+    text = write_tables(unprobed, "random", len(outcomes))
+    assert row(text, "What step 1 learned", 2, "lwi")[2] == "1 of 2"
+    assert row(text, "What step 1 learned", 2, "lwi_all")[2] == "2"
 
 
 def test_a_part_of_the_runs_makes_a_report_too(runs, make_places, tmp_path):

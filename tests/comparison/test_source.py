@@ -71,6 +71,7 @@ def test_test_images_are_those_with_every_channel_and_a_label(source, tmp_path):
         path.touch()
     found = replace(source, raw=raw).test_images
     assert list(found.images) == ["a", "b"] and found.labels["b"] == str(raw / "labelsTs" / "b.nii.gz")
+    assert replace(source, raw=raw).incomplete_tests() == {"d": "d_0000.nii.gz"} and source.incomplete_tests() == {}
     assert replace(source, raw=tmp_path).test_images is None and source.test_images is None
     assert np.array_equal(found.images["a"], [str(raw / "imagesTs" / "a_0000.nii.gz")])
 
@@ -108,15 +109,15 @@ def test_the_fingerprint_knows_each_cases_files(source):
     assert "labels" not in fingerprint.of(["case_1"], with_labels=False)
 
 
-def save_labels(source, configuration, change):
-    """Case 1 again, its labels changed, by nnU-Net's own writer."""
+def save_labels(source, configuration, change, case="case_1"):
+    """A case again, its labels changed, by nnU-Net's own writer."""
     folder = str(source.preprocessed / configuration["data_identifier"])
     dataset = nnUNetDatasetBlosc2(folder)
-    image, labels, _, properties = dataset.load_case("case_1")
+    image, labels, _, properties = dataset.load_case(case)
     image, labels = image[:], labels[:]
-    for name in ("case_1.b2nd", "case_1_seg.b2nd"):
+    for name in (f"{case}.b2nd", f"{case}_seg.b2nd"):
         Path(folder, name).unlink()
-    dataset.save_case(image, change(labels), properties, f"{folder}/case_1", *[image.shape] * 2, *[labels.shape] * 2)
+    dataset.save_case(image, change(labels), properties, f"{folder}/{case}", *[image.shape] * 2, *[labels.shape] * 2)
 
 
 def test_corrected_labels_are_others_though_their_file_keeps_its_size(source):
