@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import shutil
 import signal
@@ -28,9 +29,15 @@ from nnunetv2_lwi.unlabelled.whole_files import problem_of_file
 
 SEGMENTATION = "_seg.b2nd"
 
+OF_THE_MACHINE = (*DISK_TROUBLE, errno.ENOENT, errno.EMFILE, errno.ENFILE)
+"""Numbers of errors that say nothing of what a file holds."""
 LITTLE_ROOM = 64 * 2**20
 """Bytes; where less is free, what fails is taken to fail for that."""
 CHANGED = "its files changed while they were read: run the command again when they are whole"
+NOT_READ = "it could not be read now"
+FAILED = "the plan's preprocessor failed on it"
+NOT_FOR_GOOD = (CHANGED, NOT_READ, FAILED)
+"""Begin reasons that may be the machine's: the next call tries again. Others hold until the files change."""
 GO_ON = "run the same command again; it goes on"
 
 
@@ -80,14 +87,18 @@ def preprocess(preparation: Preparation, scans: Sequence[RawScan], processes: in
     pool = ProcessPoolExecutor(
         processes, multiprocessing.get_context("spawn"), initializer=_begin_worker, initargs=(preparation,)
     )
+    left = [scan.name for scan in scans]
     try:
         for job in as_completed([pool.submit(_work, scan) for scan in scans]):
-            yield job.result()
+            entry = job.result()
+            left.remove(entry.name)
+            yield entry
     except BrokenProcessPool as error:
         free = shutil.disk_usage(preparation.partial).free / 2**20
         raise UserError(
             f"A process that preprocessed was killed, as happens where memory or room on the disk ends ({free:.0f} MiB are "
-            f"free in {preparation.folder.path}): make room, or take fewer processes (-np), and {GO_ON}."
+            f"free in {preparation.folder.path}): make room, or take fewer processes (-np), and {GO_ON}. It was at one of "
+            f"these, which may be too large for this machine: {', '.join(left[:processes])}."
         ) from error
     finally:
         pool.shutdown(cancel_futures=True)
@@ -101,7 +112,10 @@ def preprocess_scan(preparation: Preparation, scan: RawScan) -> Entry:
         UserError: the disk does not take what is written.
         MemoryError: there is not enough.
     """
-    before = scan.state()
+    try:
+        before = scan.state()
+    except OSError:
+        return Entry(scan.name, [], left_out=CHANGED)
     seen: list[Content] = []
     plans = PlansLookingAtImages(preparation, seen)
     folder = preparation.partial / uuid4().hex
@@ -112,7 +126,7 @@ def preprocess_scan(preparation: Preparation, scan: RawScan) -> Entry:
         preprocessor.run_case_save(
             str(folder / scan.name), list(map(str, scan.files)), None, plans, configuration, preparation.dataset_json
         )
-        if not _is_still(scan, before):
+        if not is_still(scan, before):
             return Entry(scan.name, before, left_out=CHANGED)
         content = read_content(infer_dataset_class(str(folder)), folder, scan.name)
         _move_whole(folder, preparation.folder.path)
@@ -120,14 +134,14 @@ def preprocess_scan(preparation: Preparation, scan: RawScan) -> Entry:
     except _IsTestImage as match:
         return Entry(scan.name, before, raw=seen[0], test_image=str(match))
     except _Unfit as reason:
-        return Entry(scan.name, before, left_out=str(reason) if _is_still(scan, before) else CHANGED)
+        return Entry(scan.name, before, left_out=str(reason) if is_still(scan, before) else CHANGED)
     except MemoryError as error:
         raise UserError(
             f"There is not enough memory to preprocess scan {scan.name}: take fewer processes (-np), and {GO_ON}."
         ) from error
     except Exception as error:
         _require_disk(error, folder)
-        return Entry(scan.name, before, left_out=f"the plan's preprocessor failed on it ({_words(error)})")
+        return Entry(scan.name, before, left_out=f"{FAILED} ({_words(error)})")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -183,7 +197,9 @@ def _read(read: Any, files: Sequence[str]) -> tuple[Any, dict[str, Any]]:
     except (MemoryError, _Unfit):
         raise
     except Exception as error:
-        raise _Unfit(f"it cannot be read ({_words(error)})") from error
+        behind = disk_error_behind(error)
+        what = NOT_READ if behind is not None and behind.errno in OF_THE_MACHINE else "it cannot be read"
+        raise _Unfit(f"{what} ({_words(error)})") from error
     return image, properties
 
 
@@ -191,7 +207,7 @@ def _test_image(preparation: Preparation, seen: Sequence[Content]) -> str | None
     return shared(preparation.test_images, {"": seen[0]}).get("")
 
 
-def _is_still(scan: RawScan, before: Sequence[FileState]) -> bool:
+def is_still(scan: RawScan, before: Sequence[FileState]) -> bool:
     """Whether the files are as they were, and not being copied, say."""
     try:
         return scan.state() == before

@@ -16,6 +16,8 @@ IMAGES_UNLABELLED = "imagesUn"
 OF_THE_DATA_SET = ("imagesTr", "imagesTs", "labelsTr", "labelsTs")
 """Folders of the raw data set that hold no further scans."""
 
+SEGMENTATION = "_seg"
+
 FileState = list[int]
 """Size in bytes and time of the last change in nanoseconds."""
 
@@ -42,7 +44,7 @@ class Found:
     """What lies in the folders.
 
     Attributes:
-        scans: those with a file for every channel.
+        scans: those with a file for every channel, and for no other.
         incomplete: why each of the others cannot be used, by name.
     """
 
@@ -85,12 +87,9 @@ def find_scans(folders: Sequence[Path], ending: str, channels: int) -> Found:
         of_folder = _files_by_scan(folder, ending)
         _require_different_names(found, of_folder)
         found |= of_folder
-    scans = _complete(found, channels)
-    whole = {scan.name for scan in scans}
-    incomplete = {
-        name: _lacking(name, files, ending, channels) for name, files in sorted(found.items()) if name not in whole
-    }
-    return Found(scans, incomplete)
+    problems = {name: _problem(name, files, ending, channels) for name, files in sorted(found.items())}
+    incomplete = {name: problem for name, problem in problems.items() if problem is not None}
+    return Found([scan for scan in _complete(found, channels) if scan.name not in incomplete], incomplete)
 
 
 def _complete(found: Mapping[str, Mapping[int, Path]], channels: int) -> list[RawScan]:
@@ -155,6 +154,17 @@ def _require_different_names(found: Mapping[str, Mapping[int, Path]], more: Mapp
         seen[name.lower()] = name
 
 
-def _lacking(name: str, files: Mapping[int, Path], ending: str, channels: int) -> str:
+def _problem(name: str, files: Mapping[int, Path], ending: str, channels: int) -> str | None:
+    """Why a scan cannot be used by what its files are called."""
     lacking = [f"{name}_{channel:04d}{ending}" for channel in range(channels) if channel not in files]
-    return f"there is no {shortened(lacking)}"
+    more = [path.name for channel, path in sorted(files.items()) if channel >= channels]
+    if lacking:
+        return f"there is no {shortened(lacking)}"
+    if more:
+        return (
+            f"the data set has {channels} channels, and there is {shortened(more)} too: if its number is the scan's own, "
+            "append _0000 to its name"
+        )
+    if name.endswith(SEGMENTATION):
+        return f"nnU-Net keeps segmentations under names that end in {SEGMENTATION}: rename it"
+    return None

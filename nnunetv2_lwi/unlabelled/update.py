@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
@@ -17,7 +18,7 @@ from nnunetv2_lwi.nnunet.contents import Content, shared
 from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.unlabelled.folder import Entry, Journal, UnlabelledFolder
 from nnunetv2_lwi.unlabelled.preparation import made_for
-from nnunetv2_lwi.unlabelled.preprocessing import Preparation, preprocess, read_raw
+from nnunetv2_lwi.unlabelled.preprocessing import GO_ON, NOT_FOR_GOOD, Preparation, is_still, preprocess, read_raw
 from nnunetv2_lwi.unlabelled.raw_scans import Found, RawScan
 
 
@@ -84,12 +85,12 @@ def update(preparation: Preparation, found: Found, processes: int, prune: bool) 
     unchanged = {
         name: entry
         for name, entry in entries.items()
-        if name in orphans or (name in raw and entry.state == raw[name].state())
+        if name in orphans or (name in raw and is_still(raw[name], entry.state) and not _is_to_try_again(entry))
     }
     entries = dict(_with_test_images(unchanged, preparation.test_images))
     folder.begin(now, preparation.allows_test_images, list(entries.values()))
-    for name in set(folder.files()) - entries.keys():
-        folder.remove(name)
+    for name in set(folder.files()) - entries.keys() - raw.keys():
+        folder.remove(name)  # of those that are made anew the old files stand until then: a step 1 may be reading them
     to_do = {name for name in raw if name not in entries or _is_wanted_now(entries[name], preparation)}
     for name in sorted(entries.keys() - to_do):
         _note(outcome, entries[name], preparation, outcome.orphans if name in orphans else outcome.kept)
@@ -109,18 +110,29 @@ def _make(preparation: Preparation, scans: Sequence[RawScan], processes: int, ou
     with tqdm(total=len(scans), desc=f"Preprocessing scans for {preparation.configuration}", disable=None) as progress:
         for entry in preprocess(preparation, scans, processes):
             preparation.folder.add(entry)
+            if entry.content is None:
+                preparation.folder.remove(entry.name)
             _note(outcome, entry, preparation, outcome.made)
             progress.update()
 
 
 def read_test_images(plans: dict[str, Any], cases: Sequence[RawScan], processes: int) -> dict[str, Content]:
-    """What each raw image of the test shows; of those that cannot be read, nothing."""
+    """What each raw image of the test shows; of those that cannot be read, nothing.
+
+    Raises:
+        UserError: there is not enough memory.
+    """
     if not cases:
         return {}
-    with ProcessPoolExecutor(min(processes, len(cases)), get_context("spawn")) as pool:
-        contents = list(
-            tqdm(pool.map(partial(read_raw, plans), cases), "Reading test images", total=len(cases), disable=None)
-        )
+    try:
+        with ProcessPoolExecutor(min(processes, len(cases)), get_context("spawn")) as pool:
+            contents = list(
+                tqdm(pool.map(partial(read_raw, plans), cases), "Reading test images", total=len(cases), disable=None)
+            )
+    except (BrokenProcessPool, MemoryError) as error:
+        raise UserError(
+            f"There is not enough memory to read the images of imagesTs: take fewer processes (-np), and {GO_ON}."
+        ) from error
     return {case.name: content for case, content in zip(cases, contents, strict=True) if content is not None}
 
 
@@ -131,6 +143,10 @@ def _with_test_images(entries: Mapping[str, Entry], test_images: Mapping[str, Co
     for name, entry in entries.items():
         kept = entry.test_image if entry.test_image not in test_images else None
         yield name, replace(entry, test_image=matches.get(name, kept))
+
+
+def _is_to_try_again(entry: Entry) -> bool:
+    return entry.left_out is not None and entry.left_out.startswith(NOT_FOR_GOOD)
 
 
 def _is_wanted_now(entry: Entry, preparation: Preparation) -> bool:

@@ -166,6 +166,27 @@ def test_what_the_machine_lacks_is_no_fault_of_the_scan(raw, monkeypatch, error,
     assert raw.dataset.scans.files() == []
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.EIO, "Input/output error"), preprocessing.NOT_READ),
+        (OSError(errno.EMFILE, "Too many open files"), preprocessing.NOT_READ),
+        (ValueError("not a gzip file"), "it cannot be read"),
+    ],
+)
+def test_a_file_that_the_machine_could_not_read_is_not_called_damaged(raw, monkeypatch, error, words):
+    raw.add(1)
+
+    def fail(path):
+        raise error
+
+    monkeypatch.setattr(preprocessing, "problem_of_file", fail)
+    left_out = preprocess_scan(prepared(raw), only_scan(raw)).left_out
+    assert left_out.startswith(words) and left_out.startswith(preprocessing.NOT_FOR_GOOD) == (
+        words == preprocessing.NOT_READ
+    )
+
+
 @pytest.mark.parametrize("free", [0, 2**40])
 def test_a_library_that_fails_on_a_full_disk_is_not_taken_for_a_bad_scan(raw, monkeypatch, free):
     raw.add(1)

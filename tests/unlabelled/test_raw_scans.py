@@ -31,6 +31,23 @@ def test_a_scan_without_a_channel_is_named_and_the_others_stay(tmp_path):
     assert found.incomplete == {"a": "there is no a_0001.nii.gz", "c": "there is no c_0000.nii.gz"}
 
 
+def test_files_of_channels_that_the_data_set_lacks_are_not_overlooked(tmp_path):
+    """A lab's own numbers, say, of which only the first looks like a channel; or other scans than the data set's."""
+    folder = touch(tmp_path / "a", *(f"img_{number:04d}.nii.gz" for number in range(20)), "b_0000.nii.gz")
+    found = find_scans([folder], ".nii.gz", 1)
+    assert [scan.name for scan in found.scans] == ["b"]
+    assert "the data set has 1 channels, and there is img_0001.nii.gz, " in found.incomplete["img"]
+    assert [scan.name for scan in scans_if_any(folder, {"file_ending": ".nii.gz", "channel_names": {"0": "CT"}})] == [
+        "b",
+        "img",
+    ]
+
+
+def test_a_name_that_nnunet_takes_for_a_segmentation_is_left_out(tmp_path):
+    found = find_scans([touch(tmp_path / "a", "b_0000.nii.gz", "b_seg_0000.nii.gz")], ".nii.gz", 1)
+    assert [scan.name for scan in found.scans] == ["b"] and "end in _seg: rename it" in found.incomplete["b_seg"]
+
+
 def test_what_others_leave_beside_scans_is_no_scan(tmp_path):
     others = ("._a_0000.nii.gz", ".DS_Store", "notes.txt", "b_0000.nii", "b.nii.gz", "desktop.ini")
     folder = touch(tmp_path / "a", "a_0000.nii.gz", *others)

@@ -10,7 +10,8 @@ import pytest
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.unlabelled import update as module
-from nnunetv2_lwi.unlabelled.preprocessing import preprocess_scan
+from nnunetv2_lwi.unlabelled.folder import Entry
+from nnunetv2_lwi.unlabelled.preprocessing import CHANGED, FAILED, NOT_READ, preprocess_scan
 from nnunetv2_lwi.unlabelled.raw_scans import scans_of
 from nnunetv2_lwi.unlabelled.update import read_test_images, update
 from tests.raw_scans import raw_image, write_raw
@@ -61,6 +62,50 @@ def test_a_scan_that_is_left_out_is_looked_at_again_when_its_file_changes(raw, m
     monkeypatch.setattr(module, "preprocess", one_by_one)
     path.write_bytes(whole)
     assert run(raw).made == ["scan_1"]
+
+
+@pytest.mark.parametrize("reason", [CHANGED, f"{NOT_READ} (Input/output error)", f"{FAILED} (could not append)"])
+def test_what_may_have_been_the_machines_fault_is_tried_again(raw, monkeypatch, reason):
+    raw.add(1)
+    monkeypatch.setattr(
+        module, "preprocess", lambda _, scans, __: iter([Entry(scan.name, scan.state(), left_out=reason) for scan in scans])
+    )
+    assert run(raw).left_out == {"scan_1": reason}
+    monkeypatch.setattr(module, "preprocess", one_by_one)
+    assert run(raw).made == ["scan_1"]
+
+
+def test_old_files_stand_until_the_new_ones_are_whole(raw, monkeypatch):
+    """A step 1 may be drawing from them; what becomes of them is told when they are made anew."""
+    raw.add(1, 2)
+    run(raw)
+    for number in (1, 2):
+        write_raw(raw.scans, f"scan_{number}", raw_image(number + 5))
+    there = []
+
+    def look(preparation, scans, processes):
+        there.append(sorted(preparation.folder.files()))
+        yield preprocess_scan_in(preparation, scans[0])
+        yield Entry(scans[1].name, scans[1].state(), left_out="it is all zero")
+
+    monkeypatch.setattr(module, "preprocess", look)
+    outcome = run(raw)
+    assert there == [["scan_1", "scan_2"]] and (outcome.made, list(outcome.left_out)) == (["scan_1"], ["scan_2"])
+    assert list(raw.dataset.scans.files()) == ["scan_1"]
+
+
+def preprocess_scan_in(preparation, scan):
+    preparation.partial.mkdir(parents=True, exist_ok=True)
+    return preprocess_scan(preparation, scan)
+
+
+def test_a_scan_that_goes_away_while_others_are_made_ends_nothing(raw):
+    raw.add(1, 2)
+    found = scans_of([raw.scans], raw.dataset.dataset_json)
+    (raw.scans / "scan_1_0000.nii.gz").unlink()
+    outcome = update(raw.preparation(), found, 1, prune=False)
+    assert (outcome.made, outcome.left_out) == (["scan_2"], {"scan_1": CHANGED})
+    assert update(raw.preparation(), found, 1, prune=False).kept == ["scan_2"]
 
 
 def test_another_plan_makes_all_anew(raw):
