@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nnunetv2_lwi.cli.options import add_dataset_option, add_plans_option
 from nnunetv2_lwi.disk import read_json, require_writable
-from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.errors import UserError, shortened
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.nnunet.folders import find_dataset, folder_if_set, folder_of
 from nnunetv2_lwi.nnunet.target import Target, read_target
@@ -162,15 +162,27 @@ def find(arguments: argparse.Namespace, dataset_name: str, dataset_json: dict[st
 
 
 def read_tests(target: Target, processes: int) -> dict[str, Content]:
-    """What the images of the data set's imagesTs show, where it has some; they are the same for every configuration."""
-    from nnunetv2_lwi.unlabelled.raw_scans import scans_if_any
+    """What the images of the data set's imagesTs show, where it has some; they are the same for every configuration.
+
+    What cannot be compared with the scans is told.
+    """
+    from nnunetv2_lwi.unlabelled.raw_scans import other_entries, scans_if_any
     from nnunetv2_lwi.unlabelled.update import read_test_images
 
     raw = folder_if_set("nnUNet_raw")
-    cases = [] if raw is None else scans_if_any(raw / target.dataset_name / "imagesTs", target.dataset_json)
+    if raw is None or not (raw / target.dataset_name).is_dir():
+        print(
+            f"WARNING: {target.dataset_name} is not in nnUNet_raw, so that no scan is compared with its test images: where "
+            "it has some, call this on a machine that has them, too."
+        )
+        return {}
+    folder = raw / target.dataset_name / "imagesTs"
+    cases = scans_if_any(folder, target.dataset_json)
     tests = read_test_images(target.plans, cases, processes)
-    if len(tests) < len(cases):
-        print(f"WARNING: {len(cases) - len(tests)} test images cannot be read, so that no scan is compared with them.")
+    unknown = [case.name for case in cases if case.name not in tests] + other_entries(folder, cases)
+    if unknown:
+        told = shortened(unknown)
+        print(f"WARNING: no scan is compared with {len(unknown)} entries of imagesTs, which cannot be read: {told}.")
     return tests
 
 

@@ -25,6 +25,7 @@ from nnunetv2.dataset_conversion.generate_dataset_json import generate_dataset_j
 from tqdm import tqdm
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.nnunet.whole_files import problem_of_file
 
 LABELS = {
     "background": 0,
@@ -49,6 +50,8 @@ CHANNEL_NAMES = {"0": "CT"}
 
 FILE_ENDING = ".nii.gz"
 CONVERTED_BY = "nnUNetv2_lwi convert_btcv"
+WRITTEN = ("imagesTr", "labelsTr", "imagesTs", "dataset.json")
+"""In the data set's folder."""
 ROOTS = (".", "RawData", "Abdomen/RawData")
 """Where, from the folder that a user names, Training and Testing may lie."""
 
@@ -110,7 +113,7 @@ def _check_same_cases(images: Iterable[str], labels: Iterable[str]) -> None:
 
 
 def check_volumes(download: Download) -> list[str]:
-    """Look into every file, before anything is written: headers of images, voxels of labels.
+    """Look into every file, before anything is written: whether it is whole, its header, voxels of labels.
 
     Returns:
         The cases whose image and label have other origins: nnU-Net pairs them voxel by voxel and warns of it too.
@@ -121,10 +124,13 @@ def check_volumes(download: Download) -> list[str]:
     """
     for path in download.test_images.values():
         _read_header(path)
+        _require_whole(path)
     shifted = []
     for case, image_path in tqdm(download.images.items(), "Checking", disable=None):
         image, label = _read_header(image_path), _read_header(download.labels[case])
         _check_geometry(case, image, label)
+        for path in (image_path, download.labels[case]):
+            _require_whole(path)
         _check_values(download.labels[case])
         if not np.allclose(image.GetOrigin(), label.GetOrigin(), atol=1e-3):
             shifted.append(case)
@@ -157,6 +163,12 @@ def _rounded(values: Iterable[float]) -> str:
     return f"({', '.join(f'{value:.6g}' for value in values)})"
 
 
+def _require_whole(path: Path) -> None:
+    """SimpleITK takes zeros for what is missing."""
+    if problem := problem_of_file(path):
+        raise UserError(f"{path} cannot be used ({problem}): download it again.")
+
+
 def _check_values(path: Path) -> None:
     try:
         voxels = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
@@ -174,7 +186,8 @@ def _unreadable(path: Path, error: RuntimeError) -> UserError:
 
 
 def write_dataset(download: Download, target: Path) -> None:
-    """Write nnU-Net's raw format to ``target``, whole or not at all; a folder that is there is replaced.
+    """Write nnU-Net's raw format to ``target``, whole or not at all; of a folder that is there only what was written before
+    is replaced, and what the user put beside it (imagesUn, labelsTs) stays.
 
     Raises:
         UserError: the file system refuses.
@@ -185,10 +198,28 @@ def write_dataset(download: Download, target: Path) -> None:
             made = Path(scratch) / target.name
             _fill(download, made)
             if target.exists():
-                target.rename(Path(scratch) / "replaced")
-            made.rename(target)
+                _replace(target, made, Path(scratch) / "replaced")
+            else:
+                made.rename(target)
     except OSError as error:
         raise UserError(f"{target} could not be written, and nothing was changed: {error}.") from error
+
+
+def _replace(target: Path, made: Path, replaced: Path) -> None:
+    """Put what was made in the place of what was written before, or leave all of that as it was."""
+    replaced.mkdir()
+    try:
+        for name in WRITTEN:
+            if (target / name).exists():
+                (target / name).rename(replaced / name)
+        for path in sorted(made.iterdir()):
+            path.rename(target / path.name)
+    except OSError:
+        for path in replaced.iterdir():
+            if (target / path.name).exists():
+                (target / path.name).rename(made / path.name)
+            path.rename(target / path.name)
+        raise
 
 
 def _fill(download: Download, folder: Path) -> None:

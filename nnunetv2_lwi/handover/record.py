@@ -21,6 +21,8 @@ Record = dict[str, Any]
 """Plain values: ``dataset``, ``train`` and ``val`` (cases), ``plan``, ``contents``, and what one step alone has: ``labels``
 (step 2) and ``unlabelled`` (step 1)."""
 UNLABELLED = "unlabelled"
+TEST_SCANS = "scans of the test"
+"""Key of what a step 2 knows of scans that show test images: the case, by scan."""
 NEW_SCANS, GONE_SCANS = "scans without labels that are new", "scans without labels that are gone"
 
 OF_THE_CONFIGURATION = ("batch_size", "data_identifier", "normalization_schemes", "use_mask_for_norm")
@@ -91,11 +93,13 @@ def record_of(
 
 
 def with_scans(record: Record, plans: Mapping[str, Any], configuration: Mapping[str, Any], init: InitSettings) -> Record:
-    """The record of a step 2, and which scans a step 1 would draw from now; as it is, where that cannot be told."""
+    """The record of a step 2, which scans show test images, and, where that can be told, which a step 1 would draw from."""
     cases, contents = Cases(record["train"], record["val"]), read_plain(record)
     beside = UnlabelledFolder.beside(
         folder_of("nnUNet_preprocessed") / plans["dataset_name"], configuration["data_identifier"]
     )
+    entries = beside.read().entries.items()
+    record = {**record, TEST_SCANS: {name: entry.test_image for name, entry in entries if entry.test_image is not None}}
     try:
         selection = select(beside, plans, configuration, cases, contents, init.unlabelled)
     except UserError:

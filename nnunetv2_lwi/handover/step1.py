@@ -13,7 +13,7 @@ from torch import Tensor
 from nnunetv2_lwi.errors import DoesNotFit, UserError, shortened
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, lacking_keys, read_checkpoint, require_format
 from nnunetv2_lwi.handover.digest import Digest, differing_keys
-from nnunetv2_lwi.handover.record import GONE_SCANS, Record, differences, read_plain, read_scans
+from nnunetv2_lwi.handover.record import GONE_SCANS, TEST_SCANS, Record, differences, read_plain, read_scans
 from nnunetv2_lwi.names import STEP1_TRAINER
 from nnunetv2_lwi.nnunet.contents import shared
 
@@ -127,7 +127,7 @@ def judge(step1: Step1, digest: Digest, here: Record) -> Verdict:
     show, in another data set too.
     """
     verdict = Verdict(refusals=differing_keys(step1.digest, digest) + _other_normalization(step1, here))
-    verdict.warnings += _seen(step1, here) + _another_run(step1, here)
+    verdict.warnings += _seen(step1, here) + _seen_of_the_test(step1, here) + _another_run(step1, here)
     return verdict
 
 
@@ -150,6 +150,16 @@ def _seen(step1: Step1, here: Record) -> list[str]:
     if not seen:
         return []
     return [f"step 1 saw the images (not the labels) of {len(seen)} of this fold's validation cases: {shortened(seen)}"]
+
+
+def _seen_of_the_test(step1: Step1, here: Record) -> list[str]:
+    """Scans without labels that were found to show test images, perhaps after step 1 had drawn from them."""
+    tests: Mapping[str, str] = here.get(TEST_SCANS, {})
+    seen = [] if step1.record is None else sorted(read_scans(step1.record).keys() & tests.keys())
+    if not seen or step1.provenance["dataset_name"] != here["dataset"]:
+        return []
+    told = shortened([f"{tests[scan]} (scan {scan})" for scan in seen])
+    return [f"step 1 saw the images (not the labels) of {len(seen)} test cases: {told}"]
 
 
 def _seen_in_another(step1: Step1, here: Record, only_validated: set[str]) -> list[str]:

@@ -127,13 +127,14 @@ class LoadingTrainer(InterruptibleTrainer):
         return self.train_cases, self.val_cases
 
     def _split_scans(self) -> tuple[list[str], list[str]]:
-        """Of a data set without labels: a few scans are kept for validation."""
+        """Of a data set without labels: a few scans are kept for validation, those of the start also at the end."""
+        if self.train_cases:
+            return self.train_cases, self.val_cases
         folder = Path(self.preprocessed_dataset_folder_base)
         cases = split_scans(folder, self.plans_manager.plans, self.configuration_manager.configuration)
-        if cases.train != self.train_cases:
-            self.print_to_log_file(
-                f"Images: {len(cases.train)} scans without labels, no labelled cases; {len(cases.val)} more for validation."
-            )
+        self.print_to_log_file(
+            f"Images: {len(cases.train)} scans without labels, no labelled cases; {len(cases.val)} more for validation."
+        )
         self.train_cases, self.val_cases = list(cases.train), list(cases.val)
         return self.train_cases, self.val_cases
 

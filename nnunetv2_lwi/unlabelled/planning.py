@@ -29,9 +29,9 @@ from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.commands import nnunet_environment, run_command, shell_line, stock_command
 from nnunetv2_lwi.nnunet.dataset_json import channel_names
 from nnunetv2_lwi.nnunet.folders import folder_of, number_of, preprocessed_folder
+from nnunetv2_lwi.nnunet.whole_files import problem_of_file
 from nnunetv2_lwi.unlabelled.fitness import problem_of
 from nnunetv2_lwi.unlabelled.raw_scans import Found, RawScan, scans_if_any
-from nnunetv2_lwi.unlabelled.whole_files import problem_of_file
 
 TEMPORARY = ".planning_"
 """Begins the name of the folder that nnU-Net's commands work in."""

@@ -22,10 +22,10 @@ from nnunetv2_lwi.disk import DISK_TROUBLE, disk_error_behind
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.nnunet.commands import end_with_parent
 from nnunetv2_lwi.nnunet.contents import Content, read_content, shared
+from nnunetv2_lwi.nnunet.whole_files import problem_of_file
 from nnunetv2_lwi.unlabelled.fitness import problem_of
 from nnunetv2_lwi.unlabelled.folder import IMAGE_ENDINGS, Entry, UnlabelledFolder
 from nnunetv2_lwi.unlabelled.raw_scans import FileState, RawScan
-from nnunetv2_lwi.unlabelled.whole_files import problem_of_file
 
 SEGMENTATION = "_seg.b2nd"
 

@@ -72,6 +72,13 @@ def scans_if_any(folder: Path, dataset_json: Mapping[str, Any]) -> list[RawScan]
     return _complete(_named_files(folder, ending)[0], channels) if folder.is_dir() else []
 
 
+def other_entries(folder: Path, scans: Sequence[RawScan]) -> list[str]:
+    """Names of what lies in a folder, which may not be there, beside some scans; what systems hide is none."""
+    files = {path.name for scan in scans for path in scan.files}
+    paths = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path.name for path in paths if not path.name.startswith(".") and path.name not in files]
+
+
 def find_scans(folders: Sequence[Path], ending: str, channels: int) -> Found:
     """The scans in some folders, which are only read; not in folders within these.
 

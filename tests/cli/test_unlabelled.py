@@ -91,7 +91,9 @@ def test_another_folder_is_only_read_and_nothing_raw_is_needed(raw, monkeypatch,
     monkeypatch.delenv("nnUNet_raw")
     before = {path: path.stat().st_mtime_ns for path in [elsewhere, *elsewhere.iterdir()]}
     unlabelled("-i", elsewhere)
-    assert "1 scans without labels for step 1" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "1 scans without labels for step 1" in out
+    assert "WARNING: Dataset999_Tiny is not in nnUNet_raw, so that no scan is compared with its test images" in out
     assert before == {
         path: path.stat().st_mtime_ns for path in [tmp_path / "elsewhere", *(tmp_path / "elsewhere").iterdir()]
     }
@@ -131,6 +133,8 @@ def test_too_little_room_is_told_before(raw, monkeypatch, capsys, in_this_proces
 def test_test_images_that_cannot_be_read_are_told(raw, capsys, in_this_process):
     raw.add(1)
     write_raw(raw.folder / "imagesTs", "t", raw_image(2))
-    (raw.folder / "imagesTs" / "u_0000.nii.gz").write_bytes(b"no image")
+    for name in ("u_0000.nii.gz", "other.nrrd", ".DS_Store"):
+        (raw.folder / "imagesTs" / name).write_bytes(b"no image")
     unlabelled()
-    assert "WARNING: 1 test images cannot be read, so that no scan is compared with them." in capsys.readouterr().out
+    told = "WARNING: no scan is compared with 2 entries of imagesTs, which cannot be read: u, other.nrrd."
+    assert told in capsys.readouterr().out

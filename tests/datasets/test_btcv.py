@@ -171,6 +171,57 @@ def test_a_copy_that_fails_leaves_everything_as_it_was(source, tmp_path, monkeyp
     assert files_below(tmp_path) == before and list(target.parent.iterdir()) == [target] * earlier
 
 
+def test_what_the_user_put_into_the_data_set_stays_when_it_is_written_again(source, tmp_path):
+    """The download was completed, say."""
+    target = tmp_path / "raw" / "Dataset017_BTCV"
+    write_dataset(find_download(source), target)
+    for name in ("imagesUn/more_0000.nii.gz", "labelsTs/img0061.nii.gz", "notes.txt"):
+        (target / name).parent.mkdir(exist_ok=True)
+        (target / name).write_text("mine")
+    write_tiny_btcv(source, training=(3,))
+    write_dataset(find_download(source), target)
+    assert "imagesTr/img0003_0000.nii.gz" in files_below(target)
+    assert {path for path in files_below(target) if (target / path).read_bytes() == b"mine"} == {
+        "imagesUn/more_0000.nii.gz",
+        "labelsTs/img0061.nii.gz",
+        "notes.txt",
+    }
+    assert json.loads((target / "dataset.json").read_text())["numTraining"] == 3
+
+
+@pytest.mark.parametrize("call", range(8))
+def test_a_replacement_that_fails_half_way_leaves_the_earlier_data_set(source, tmp_path, monkeypatch, call):
+    """At each of its moves: four out and four in."""
+    target = tmp_path / "raw" / "Dataset017_BTCV"
+    write_dataset(find_download(source), target)
+    (target / "imagesUn").mkdir()
+    before = {path: (target / path).read_bytes() for path in files_below(target)}
+    write_tiny_btcv(source, training=(3,))
+    calls, rename = iter(range(100)), Path.rename
+
+    def failing(self, other):
+        if next(calls) == call:
+            raise OSError("Input/output error")
+        return rename(self, other)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(UserError, match="nothing was changed: Input/output error"):
+        write_dataset(find_download(source), target)
+    assert {path: (target / path).read_bytes() for path in files_below(target)} == before
+    assert (target / "imagesUn").is_dir()
+
+
+@pytest.mark.parametrize(
+    "where", ["Training/img/img0001.nii.gz", "Training/label/label0001.nii.gz", "Testing/img/img0061.nii.gz"]
+)
+def test_a_file_that_was_cut_short_is_named(source, where):
+    """SimpleITK reads zeros for the rest."""
+    content = (source / where).read_bytes()
+    (source / where).write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=rf"{where} cannot be (used|read) \(.*\): download it again"):
+        check_volumes(find_download(source))
+
+
 def test_nnunet_finds_the_data_set_sound(source, tmp_path, monkeypatch, capsys):
     """Its check runs in spawned processes, which threads replace here."""
     target = tmp_path / "Dataset017_BTCV"

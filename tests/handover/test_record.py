@@ -11,6 +11,7 @@ import pytest
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover import record as module
 from nnunetv2_lwi.handover.record import (
+    TEST_SCANS,
     UNLABELLED,
     Record,
     differences,
@@ -21,8 +22,10 @@ from nnunetv2_lwi.handover.record import (
     record_of,
 )
 from nnunetv2_lwi.nnunet.contents import LOCATIONS, Content
+from nnunetv2_lwi.nnunet.folders import folder_of
 from nnunetv2_lwi.nnunet.split_file import Cases
 from nnunetv2_lwi.planning.settings import InitSettings
+from nnunetv2_lwi.unlabelled.folder import Entry, UnlabelledFolder
 
 CONFIGURATION = {
     "batch_size": 2,
@@ -166,10 +169,14 @@ def test_a_step_2_is_told_which_scans_a_step_1_would_draw_from_where_that_can_be
     step2 = record_of(plans, configuration, FOLD, dataset_json)
     as_step1 = record_of(plans, configuration, FOLD, None, InitSettings())
     told = module.with_scans(step2, plans, configuration, InitSettings())
-    assert told == {**step2, UNLABELLED: as_step1[UNLABELLED]} and UNLABELLED not in step2
+    assert told == {**step2, UNLABELLED: as_step1[UNLABELLED], TEST_SCANS: {}} and UNLABELLED not in step2
 
     def refuse(*_):
         raise UserError("of another plan")
 
     monkeypatch.setattr(module, "select", refuse)
-    assert module.with_scans(step2, plans, configuration, InitSettings()) is step2
+    beside = UnlabelledFolder.beside(
+        folder_of("nnUNet_preprocessed") / plans["dataset_name"], configuration["data_identifier"]
+    )
+    beside.add(Entry("scan", [[1, 2]], test_image="t"))
+    assert module.with_scans(step2, plans, configuration, InitSettings()) == {**step2, TEST_SCANS: {"scan": "t"}}

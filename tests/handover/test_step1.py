@@ -11,7 +11,7 @@ import torch
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import FORMAT, READABLE
-from nnunetv2_lwi.handover.record import UNLABELLED
+from nnunetv2_lwi.handover.record import TEST_SCANS, UNLABELLED
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.nnunet.contents import Content
@@ -160,6 +160,15 @@ def test_a_validation_image_among_the_scans_without_labels_is_told():
     step1 = Step1(Path("a"), {}, {}, PROVENANCE | {"cases": ["a"]}, [], record=record)
     (told,) = judge(step1, {}, here(["a"], ["b"], contents={"a": image(1), "b": image(2, scale=2)})).warnings[:1]
     assert told.endswith("of 1 of this fold's validation cases: b (scan scan)")
+
+
+def test_a_scan_that_was_found_to_be_a_test_image_after_step_1_drew_from_it_is_told():
+    record = here(["a"], [], contents={"a": image(1)}) | of_scans({"scan": image(2), "other": image(3)})
+    step1 = Step1(Path("a"), {}, {}, PROVENANCE | {"cases": ["a"]}, [], record=record)
+    now = here(["a"], [], contents={"a": image(1)}) | of_scans({"other": image(3)})
+    assert judge(step1, {}, now).warnings == []
+    told = judge(step1, {}, now | {TEST_SCANS: {"scan": "test_7", "unseen": "test_8"}}).warnings
+    assert told == ["step 1 saw the images (not the labels) of 1 test cases: test_7 (scan scan)"]
 
 
 def test_scans_that_came_since_are_told_and_those_on_another_machine_are_not():

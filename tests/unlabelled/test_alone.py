@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import pytest
@@ -48,6 +49,17 @@ def test_step_1_trains_on_them_and_validates_on_some(unlabelled):
     assert checkpoint["lwi"]["provenance"]["cases"] == sorted(trainer.train_cases)
     assert checkpoint["lwi"]["run"]["plan"]["data_identifier"] == "nnUNetPlans_3d_fullres"
     assert not (unlabelled.folder / "splits_final.json").exists() and (folder / "validation" / "summary.json").is_file()
+
+
+def test_scans_that_come_meanwhile_change_nothing_of_what_it_validates(unlabelled):
+    trainer = unlabelled.trainer(nnUNetTrainerLWIInit, fold="all")
+    trainer.run_training()
+    before = trainer.do_split()
+    add_scans(unlabelled, {"a_first": 300, "b_second": 301})
+    assert trainer.do_split() == before
+    trainer.perform_actual_validation()
+    summary = unlabelled.output_folder("nnUNetTrainerLWIInit", "all") / "validation" / "summary.json"
+    assert [entry["case"] for entry in json.loads(summary.read_text())["metric_per_case"]] == before[1]
 
 
 def test_it_resumes_and_more_scans_make_another_run(unlabelled):

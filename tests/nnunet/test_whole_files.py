@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from nnunetv2_lwi.unlabelled.whole_files import problem_of_file
+from nnunetv2_lwi.nnunet.whole_files import problem_of_file
 
 IMAGE = np.random.default_rng(0).standard_normal((7, 8, 9)).astype(np.float32)
 
