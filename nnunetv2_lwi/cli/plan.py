@@ -183,8 +183,19 @@ def next_commands(target: Target, plans: dict[str, Any], configuration: str) -> 
     if identifier != resolve(target.plans, target.configuration)["data_identifier"]:
         number = str(number_of(dataset))
         commands.append(["nnUNetv2_preprocess", "-d", number, "-plans_name", name, "-c", configuration])
+        if scans_beside(target):
+            commands.append(["nnUNetv2_lwi", "unlabelled", "-d", number, "-p", name, "-c", configuration])
     predict = ["nnUNetv2_predict", "-i", "IN", "-o", "OUT", "-d", dataset, "-c", configuration, "-f", "0", "-p", name]
     return [*commands, *training_commands(target, plans, configuration), [*predict, "-tr", STEP2_TRAINER]]
+
+
+def scans_beside(target: Target) -> bool:
+    """Whether the parent's configuration has scans without labels, which other data do not."""
+    from nnunetv2_lwi.nnunet.inheritance import resolve
+    from nnunetv2_lwi.unlabelled.folder import UnlabelledFolder
+
+    identifier = resolve(target.plans, target.configuration)["data_identifier"]
+    return bool(UnlabelledFolder.beside(target.plans_file.parent, identifier).files())
 
 
 def training_commands(target: Target, plans: dict[str, Any], configuration: str) -> list[list[str]]:

@@ -108,10 +108,7 @@ def run(arguments: argparse.Namespace) -> None:
             run_apart(training)
         tell_outcome(wanted)
         return
-    try:
-        run_open_folds(wanted, run_apart)
-    finally:
-        tell_outcome(wanted)
+    run_open_folds(wanted, run_apart, tell_outcome)
 
 
 def tell_outcome(jobs: Sequence[Job]) -> None:

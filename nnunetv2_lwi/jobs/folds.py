@@ -20,34 +20,44 @@ def folds_of_split(target: Target) -> list[int | str]:
     return list(range(len(read_splits(target.plans_file.parent) or [None] * FOLDS)))
 
 
-def run_open_folds(jobs: Sequence[Job], run: Callable[[Training], None]) -> None:
+def run_open_folds(
+    jobs: Sequence[Job], run: Callable[[Training], None], tell: Callable[[Sequence[Job]], None] = lambda _: None
+) -> None:
     """Run what is left of each fold that no other job has; one that fails stops no other.
+
+    Args:
+        tell: called at the end, however it comes, with those whose fold neither failed nor was refused.
 
     Raises:
         UserError: folds failed; the others were trained nevertheless.
         AskedToEnd: by a signal; the same command goes on.
     """
-    failures, elsewhere = [], []
-    for job in jobs:
-        fold = job.target.fold
-        try:
-            with claimed(job) as mine:
-                if not mine:
-                    elsewhere.append(str(fold))
-                    continue
-                print(f"Fold {fold}:", flush=True)
-                for training in trainings_left(job):
-                    run(training)
-        except HasAWriter as error:
-            print(f"Fold {fold}: {error.reason}", flush=True)
-            elsewhere.append(str(fold))
-        except UserError as error:
-            print(f"FAILED: fold {fold}: {error.reason}", flush=True)
-            failures.append(f"fold {fold}: {error.reason}")
+    failures: dict[int | str, str] = {}
+    elsewhere = []
+    try:
+        for job in jobs:
+            fold = job.target.fold
+            try:
+                with claimed(job) as mine:
+                    if not mine:
+                        elsewhere.append(str(fold))
+                        continue
+                    print(f"Fold {fold}:", flush=True)
+                    for training in trainings_left(job):
+                        run(training)
+            except HasAWriter as error:
+                print(f"Fold {fold}: {error.reason}", flush=True)
+                elsewhere.append(str(fold))
+            except UserError as error:
+                print(f"FAILED: fold {fold}: {error.reason}", flush=True)
+                failures[fold] = f"fold {fold}: {error.reason}"
+    finally:
+        tell([job for job in jobs if job.target.fold not in failures])
     if elsewhere:
         print(f"Left to other jobs, which have them: folds {', '.join(elsewhere)}.")
     if failures:
-        raise UserError(f"{len(failures)} of {len(jobs)} folds failed. Run the same command to go on. {'; '.join(failures)}")
+        told = "; ".join(failures.values())
+        raise UserError(f"{len(failures)} of {len(jobs)} folds failed. Run the same command to go on. {told}")
 
 
 def trainings_of_folds(jobs: Sequence[Job]) -> Iterator[Training]:

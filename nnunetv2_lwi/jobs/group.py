@@ -106,7 +106,7 @@ def run_in_group(group: Group, trainings: Callable[[], Iterator[Training]]) -> N
 
 def _said_by_the_first(group: Group, trainings: Callable[[], Iterator[Training]]) -> Iterator[Training]:
     """On every rank what the first has found, one by one; where it fails, the others end."""
-    found = trainings() if group.rank == 0 else iter(())
+    found = _when_asked(trainings)
     while True:
         said: list[Any] = [None]
         failure: BaseException | None = None
@@ -123,6 +123,11 @@ def _said_by_the_first(group: Group, trainings: Callable[[], Iterator[Training]]
         if said[0] is None:
             return
         yield said[0]
+
+
+def _when_asked(trainings: Callable[[], Iterator[Training]]) -> Iterator[Training]:
+    """The same, looked for when the first is asked for, so that a mistake is met there."""
+    yield from trainings()
 
 
 def run_here(training: Training, group: Group) -> None:

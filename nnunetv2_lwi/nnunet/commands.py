@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import is_zipfile
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.interruption import ASKED_TO_END, AskedToEnd, Interruption
@@ -150,9 +151,15 @@ def what_is_left(fold_folder: Path, start: Sequence[str] = (), probabilities_bes
 
 
 def _have_probabilities(validation: Path, ending: str | None) -> bool:
-    """Whether each prediction has its probabilities beside it, where they are asked for."""
-    predictions = [] if ending is None else [path.name.removesuffix(ending) for path in validation.glob(f"*{ending}")]
-    return all((validation / f"{case}.npz").is_file() for case in predictions)
+    """Whether there are predictions, each with its probabilities beside it, where they are asked for.
+
+    nnU-Net writes these in place: a file that was cut short has no end that zip files have.
+    """
+    if ending is None:
+        return True
+    predictions = [path.name.removesuffix(ending) for path in validation.glob(f"*{ending}")]
+    whole = (is_zipfile(validation / f"{case}.npz") and (validation / f"{case}.pkl").is_file() for case in predictions)
+    return bool(predictions) and all(whole)
 
 
 def _is_whole_json(path: Path) -> bool:

@@ -27,6 +27,8 @@ from nnunetv2_lwi.report.pictures import read_pictures, shown_pictures
 from nnunetv2_lwi.report.settings import settings_of
 
 INTERVAL = re.compile(r"([+-][\d.]+) \(([+-][\d.]+) to ([+-][\d.]+)")
+DIFFERENCE = "difference to "
+"""Begins the heads of columns that hold differences."""
 Run = dict[str, str]
 OF_A_RUN = (
     "arm",
@@ -117,21 +119,27 @@ def _dice(runs: Sequence[Run], arms: Sequence[str], places: Sequence[str], colum
 
 
 def _differences(part: Part, arms: Sequence[str], places: Sequence[str]) -> list[Html]:
-    """The last column of a table of Dice."""
+    """Of each column of a table of Dice that holds some."""
     figures = []
-    for rows in (block for block in part.blocks if isinstance(block, list)):
-        head, *body = rows
-        found = [(row[0], row[1], INTERVAL.match(row[-1])) for row in body]
-        points: list[list[Point]] = [[] for _ in arms]
-        for count, arm, match in found:
-            if match is not None and arm in arms and count in places:
-                value, low, high = map(float, match.groups())
-                points[arms.index(arm)].append(Point(places.index(count), value, low, high))
-        if any(points):
-            alt = f"{part.title}: {head[-1]} with its interval; the table below has the values"
-            drawn = plot_points(points, places, ("labelled cases", "difference in Dice"), alt)
-            figures.append(figure(drawn, f"{part.title}: {head[-1]}, with its interval."))
+    for head, *body in (block for block in part.blocks if isinstance(block, list)):
+        for title in (name for name in head if name.startswith(DIFFERENCE)):
+            points = _with_intervals([(row[0], row[1], row[head.index(title)]) for row in body], arms, places)
+            if any(points):
+                alt = f"{part.title}: {title} with its interval; the table below has the values"
+                drawn = plot_points(points, places, ("labelled cases", "difference in Dice"), alt)
+                figures.append(figure(drawn, f"{part.title}: {title}, with its interval."))
     return figures
+
+
+def _with_intervals(cells: Sequence[tuple[str, str, str]], arms: Sequence[str], places: Sequence[str]) -> list[list[Point]]:
+    """By arm, of cells each after its number of labelled cases and its arm."""
+    points: list[list[Point]] = [[] for _ in arms]
+    for count, arm, cell in cells:
+        match = INTERVAL.match(cell)
+        if match is not None and arm in arms and count in places:
+            value, low, high = map(float, match.groups())
+            points[arms.index(arm)].append(Point(places.index(count), value, low, high))
+    return points
 
 
 def _pictures(folder: Path) -> Section:

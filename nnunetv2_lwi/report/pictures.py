@@ -72,7 +72,7 @@ def step1_pictures(folder: Path) -> Html | None:
 def _parts(folder: Path) -> Iterator[Html]:
     of_epochs = read_pictures(sorted((folder / "pictures").glob("epoch_*.png")), OF_EPOCHS)
     if of_epochs:
-        yield paragraph("The same patch of a validation case, shuffled and masked alike, through the training:")
+        yield paragraph("The same patch of a validation case, transformed alike, through the training:")
         yield _through_epochs(of_epochs)
     of_cases = read_pictures(sorted((folder / "validation").glob("*.png")), OF_CASES)
     if of_cases:

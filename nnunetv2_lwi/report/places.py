@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,7 +93,7 @@ def place_of_folder(folder: Path) -> RunPlace:
 
 
 def _only_fold(model: Path) -> Path:
-    folds = sorted(path for path in model.iterdir() if path.is_dir() and path.name.startswith(FOLD))
+    folds = sorted(path for path in model.iterdir() if path.is_dir() and re.fullmatch(rf"{FOLD}(\d+|all)", path.name))
     if len(folds) != 1:
         names = ", ".join(path.name for path in folds) or "none"
         raise UserError(f"{model} should hold one fold to report on, but has: {names}. Name the folder of one.")

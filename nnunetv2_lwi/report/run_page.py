@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 
 from nnunetv2_lwi.errors import UserError
@@ -102,8 +103,16 @@ def _slices(step: Step, place: RunPlace, number: int | None) -> Html:
 
 
 def _target(place: RunPlace) -> Target:
-    """The user's own plans and data for the run."""
-    return read_target(place.dataset, place.plans, place.configuration, parse_fold(place.fold))
+    """The user's own plans and data for the run.
+
+    Raises:
+        UserError: they are not there, or the folder's name is no fold's.
+    """
+    try:
+        fold = parse_fold(place.fold)
+    except ArgumentTypeError as error:
+        raise UserError(f"Its folder goes by another name than a fold's: {place.fold}.") from error
+    return read_target(place.dataset, place.plans, place.configuration, fold)
 
 
 def _step2(step: Step) -> Iterator[Section]:
@@ -112,12 +121,17 @@ def _step2(step: Step) -> Iterator[Section]:
 
 
 def _settings(steps: Sequence[Step]) -> Section:
-    """Once, where both steps have the same."""
+    """Once, where both steps have the same; each step decides settings of its own."""
     first, *others = steps
     if all(other.configuration == first.configuration for other in others):
-        return section("Settings", settings_of(first.configuration))
-    parts = [joined(subheading(f"Step {step.number}"), settings_of(step.configuration)) for step in steps]
+        return section("Settings", settings_of(first.configuration, [line for step in steps for line in _decided(step)]))
+    parts = [joined(subheading(f"Step {step.number}"), settings_of(step.configuration, _decided(step))) for step in steps]
     return section("Settings", paragraph("The plan was changed between the steps."), *parts)
+
+
+def _decided(step: Step) -> Sequence[str]:
+    lines = step.state.get("decisions")
+    return lines if isinstance(lines, list) else []
 
 
 def _provenance(steps: Sequence[Step]) -> Section:

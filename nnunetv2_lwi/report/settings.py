@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.planning.recipes import Decision
 from nnunetv2_lwi.planning.settings import LWISettings, as_json, decisions, flatten
 from nnunetv2_lwi.report.markup import Html, facts, folded, joined, paragraph, shown, table
 
@@ -13,8 +15,16 @@ OF_THE_PLAN = ("spacing", "patch_size", "batch_size", "median_image_size_in_voxe
 """Shown at once; the rest on demand."""
 
 
-def settings_of(configuration: Mapping[str, Any]) -> Html:
-    """Of a resolved configuration."""
+DECISION = re.compile(r"lwi\.(\S+) = (.*?): (.*)")
+"""A line of what the plan left open, as a checkpoint has it: setting, value, reason."""
+
+
+def settings_of(configuration: Mapping[str, Any], told: Sequence[str] = ()) -> Html:
+    """Of a resolved configuration.
+
+    Args:
+        told: what was decided when the run was trained, as its checkpoints have it; another version may decide otherwise.
+    """
     if not configuration:
         return paragraph("The plans of this run are not in its folder, nor in a checkpoint.")
     plan = {key: value for key, value in configuration.items() if key != "lwi"}
@@ -22,17 +32,18 @@ def settings_of(configuration: Mapping[str, Any]) -> Html:
     shown_at_once = {key: plan[key] for key in OF_THE_PLAN if key in plan}
     shown_at_once |= {"network": network.get("architecture.network_class_name")}
     return joined(
-        _block(configuration),
+        _block(configuration, told),
         facts("The plan's configuration", shown_at_once),
         folded("The whole configuration", facts("Every value of the plan's configuration", flatten(plan))),
     )
 
 
-def _block(configuration: Mapping[str, Any]) -> Html:
+def _block(configuration: Mapping[str, Any], told: Sequence[str]) -> Html:
     """Every setting as it was decided, and who decided it."""
     try:
-        decided = {decision.key: decision for decision in decisions(configuration)}
+        decided = {one.key: one for one in decisions(configuration)} | _as_told(told)
         settings = flatten(as_json(LWISettings.from_configuration(configuration)))
+        settings |= {key: one.value for key, one in decided.items() if key in settings}
     except UserError as error:
         written = flatten({"lwi": configuration.get("lwi")})
         return joined(
@@ -56,3 +67,9 @@ def _block(configuration: Mapping[str, Any]) -> Html:
         table("What the plan left open, decided", reasons) if decided else paragraph("The plan left nothing open."),
         folded(f"All {len(settings)} settings of the lwi block", table("The lwi block as decided", rows)),
     )
+
+
+def _as_told(lines: Iterable[str]) -> dict[str, Decision]:
+    """What the lines of a checkpoint say, by setting."""
+    matches = filter(None, map(DECISION.fullmatch, map(str, lines)))
+    return {match[1]: Decision(match[1], match[2], match[3]) for match in matches}

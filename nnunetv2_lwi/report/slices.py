@@ -30,7 +30,7 @@ def shown_examples(examples: Mapping[str, PretextExample]) -> Html:
     return joined(
         paragraph(
             "The patch in the middle of a validation case, drawn anew by this report with the newest checkpoint. Slices run "
-            "along depth, the axis that is cut into slabs; the arrow keys move the slider."
+            "along depth, the first axis; the arrow keys move the slider."
         ),
         *boxes,
     )

@@ -57,13 +57,17 @@ def dice_tables(step: Step) -> Html:
     keys = keys_of_summary(step.summary, step.dataset_json)
     if not keys:
         return paragraph("The final validation, which gives the Dice of whole cases, has not been done yet.")
-    cases = {_case(one): mapping(one.get("metrics")) for one in map(mapping, _entries(step.summary.get("metric_per_case")))}
+    ending = str(step.dataset_json.get("file_ending", ""))
+    cases = [
+        (_case(one, ending), mapping(one.get("metrics")))
+        for one in map(mapping, _entries(step.summary.get("metric_per_case")))
+    ]
     mean = mapping(step.summary.get("mean"))
     means = {name: _dice(mean, key) for name, key in keys.items()}
-    by_label = {name: [_dice(metrics, key) for metrics in cases.values()] for name, key in keys.items()}
+    by_label = {name: [_dice(metrics, key) for _, metrics in cases] for name, key in keys.items()}
     rows = [["", *keys, "average"], ["mean over cases", *map(percent, means.values()), percent(_mean(means.values()))]]
     by_case = [["case", *keys, "average"]]
-    for number, case in enumerate(cases):
+    for number, (case, _) in enumerate(cases):
         values = [by_label[name][number] for name in keys]
         by_case.append([case, *map(percent, values), percent(_mean(values))])
     title = f"Dice in %, {len(cases)} validation cases"
@@ -86,10 +90,10 @@ def _plot(means: Mapping[str, float], by_label: Mapping[str, Sequence[float]]) -
     return figure(drawn, "Dice of each label: every case (dots) and the mean over cases (line).")
 
 
-def _case(entry: Mapping[str, Any]) -> str:
+def _case(entry: Mapping[str, Any], ending: str) -> str:
     """Of one of nnU-Net's entries, by the name of its file, on whatever system it was written."""
     name = PureWindowsPath(PurePosixPath(str(entry.get("prediction_file", "?"))).name).name
-    return name.partition(".")[0] or name
+    return name.removesuffix(ending)
 
 
 def _dice(metrics: Mapping[str, Any], key: str) -> float:

@@ -208,16 +208,21 @@ def test_train_goes_on_with_a_step_2_where_its_step_1_is_not(step1, step2, comma
     assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--c"]]
 
 
+def write_probabilities(validation, case):
+    np.savez_compressed(validation / f"{case}.npz", probabilities=np.zeros(9))
+    (validation / f"{case}.pkl").touch()
+
+
 def test_train_writes_probabilities_that_a_finished_fold_lacks(step1, step2, commands):
     validation = step2.parent / "validation"
     for case in ("a", "b"):
         (validation / f"{case}.nii.gz").touch()
-    (validation / "a.npz").touch()
+    write_probabilities(validation, "a")
     train()
     assert commands == []
     train("--npz")
     assert commands == [[*STEP, "nnUNetTrainerLWISeg", *PLANS, "--npz", "--val"]]
-    (validation / "b.npz").touch()
+    write_probabilities(validation, "b")
     commands.clear()
     train("--npz")
     assert commands == []

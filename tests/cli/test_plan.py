@@ -74,6 +74,20 @@ def test_preprocessing_is_named_only_where_the_spacing_changes(folder, capsys):
     assert configuration["data_identifier"] == "Fine_unetr_pp_small"
 
 
+@pytest.mark.parametrize(("scans", "named"), [(2, True), (0, False)])
+def test_scans_without_labels_are_to_be_preprocessed_too_where_the_data_change(make_dataset, capsys, scans, named):
+    """Else step 1 would begin without them, and say nothing."""
+    make_dataset(scans=scans)
+    plan("--preset", "unetr_pp_small", "--set", "spacing=[1,1,1]", "-o", "Fine")
+    lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    command = "nnUNetv2_lwi unlabelled -d 999 -p Fine -c unetr_pp_small"
+    assert (command in lines) == named
+    if named:
+        assert lines.index(command) == lines.index("nnUNetv2_preprocess -d 999 -plans_name Fine -c unetr_pp_small") + 1
+    plan("--preset", "none", "-o", "Same")
+    assert "nnUNetv2_lwi unlabelled" not in capsys.readouterr().out
+
+
 def test_a_baseline_can_name_the_data_of_the_plans_that_it_is_compared_with(folder):
     """As plans of earlier versions have it; --baseline does the same."""
     spacing = ("--preset", "unetr_pp_small", "--set", "spacing=[1,1,1]")

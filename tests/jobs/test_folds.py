@@ -12,7 +12,7 @@ import pytest
 from nnunetv2_lwi.cli.main import main
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.interruption import AskedToEnd
-from nnunetv2_lwi.jobs import execution
+from nnunetv2_lwi.jobs import execution, folds
 from nnunetv2_lwi.jobs.folds import LOCK, claimed, trainings_of_folds
 from nnunetv2_lwi.jobs.steps import Job
 from nnunetv2_lwi.nnunet.target import read_target
@@ -85,6 +85,19 @@ def test_a_fold_that_fails_stops_no_other(commands, monkeypatch, capsys):
     with pytest.raises(UserError, match=r"1 of 3 folds failed\. Run the same command .* fold 1: nnUNetTrainerLWISeg ended"):
         train("--folds", "0", "1", "2")
     assert commands == ["0", "1", "2"] and "FAILED: fold 1" in capsys.readouterr().out
+
+
+def test_only_folds_that_were_neither_refused_nor_failed_are_told_as_trained(commands, monkeypatch):
+    def refuse(job):
+        if job.target.fold == 1:
+            raise UserError("was trained otherwise than now asked for")
+        return iter(())
+
+    monkeypatch.setattr(folds, "trainings_left", refuse)
+    told = []
+    with pytest.raises(UserError, match="1 of 3 folds failed"):
+        folds.run_open_folds([job_of(fold) for fold in range(3)], lambda _: None, told.extend)
+    assert [job.target.fold for job in told] == [0, 2]
 
 
 def test_a_signal_ends_all_of_it(commands, monkeypatch):

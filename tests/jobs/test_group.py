@@ -15,6 +15,7 @@ from nnunetv2.run.run_training import find_free_network_port
 from torch import distributed as dist
 
 from nnunetv2_lwi.errors import UserError
+from nnunetv2_lwi.jobs import group
 from nnunetv2_lwi.jobs.group import VARIABLES, Group, group_of_launcher
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from tests.tiny_dataset import NAME
@@ -149,6 +150,19 @@ def test_what_the_first_rank_refuses_is_said_once(dataset_of_two, environment):
     )
     assert done.returncode != 0
     assert done.stderr.count("nnunetv2_lwi: lwi.init.epochs = 0 in the plan is not allowed") == 1
+
+
+def test_a_mistake_that_the_first_rank_meets_before_any_training_ends_the_others_too(monkeypatch):
+    """A data set that is not there, say: they wait for what it says."""
+    said = []
+    monkeypatch.setattr(group.dist, "broadcast_object_list", lambda objects, _: said.extend(objects))
+
+    def trainings():
+        raise UserError("Data set 998 is not there.")
+
+    with pytest.raises(UserError, match="998"):
+        next(group._said_by_the_first(group.Group(0, 2, 0, torch.device("cpu")), trainings))
+    assert said == ["failed"]
 
 
 GIVEN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nnunetv2_lwi.errors import UserError
@@ -87,12 +88,32 @@ def test_nothing_is_asked_of_python_that_windows_lacks(monkeypatch, platform):
         (["checkpoint_latest.pth"], ["--c"]),
         (["checkpoint_final.pth"], ["--val"]),
         (["checkpoint_final.pth", "validation/summary.json"], None),
-        (["checkpoint_final.pth", "validation/summary.json", "validation/a.nii.gz"], ["--val"]),
-        (["checkpoint_final.pth", "validation/summary.json", "validation/a.nii.gz", "validation/a.npz"], None),
     ],
 )
 def test_what_is_left_is_told_by_the_files(tmp_path, files, left):
     (tmp_path / "validation").mkdir()
     for file in files:
         (tmp_path / file).write_text("{}")
-    assert what_is_left(tmp_path, ["start"], ".nii.gz") == left
+    assert what_is_left(tmp_path, ["start"]) == left
+
+
+def test_probabilities_that_are_asked_for_are_to_lie_whole_beside_every_prediction(tmp_path):
+    """A kill leaves half a file; a prediction that was deleted has none to lie beside."""
+    validation = tmp_path / "validation"
+    validation.mkdir()
+    for file in (tmp_path / "checkpoint_final.pth", validation / "summary.json"):
+        file.write_text("{}")
+
+    def left():
+        return what_is_left(tmp_path, ["start"], ".nii.gz")
+
+    assert left() == ["--val"]
+    for case in "ab":
+        (validation / f"{case}.nii.gz").touch()
+        np.savez_compressed(validation / f"{case}.npz", probabilities=np.zeros(9))
+    assert left() == ["--val"]
+    for case in "ab":
+        (validation / f"{case}.pkl").touch()
+    assert left() is None
+    os.truncate(validation / "b.npz", 100)
+    assert left() == ["--val"]

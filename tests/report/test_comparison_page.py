@@ -23,21 +23,25 @@ def places(make_design, make_places):  # noqa: F811
     return make_design().runs(), make_places(make_design().runs())
 
 
-@pytest.fixture
-def folder(places, tmp_path):
-    """Of a finished comparison of three arms."""
-    runs, trainings = places
+def finish(runs, trainings, tmp_path):
+    """The folder of a comparison whose trainings have all ended."""
     for run in runs:
         for place in trainings:
             after = run.training.after
             if place.training.key in (run.training.key, after.key if after else None):
                 place.prepare()
-                write_result(place, DICE[run.arm])
+                write_result(place, DICE.get(run.arm, 0.65))
     folder, outcomes = tmp_path / "comparison", read_outcomes(runs, trainings)
     write_csv(outcomes, folder / "comparison.csv")
     (folder / "comparison.md").write_text(write_tables(outcomes, "random", len(runs)), encoding="utf-8")
     draw_comparison(outcomes, folder / "comparison.png")
     return folder
+
+
+@pytest.fixture
+def folder(places, tmp_path):
+    """Of a finished comparison of three arms."""
+    return finish(*places, tmp_path)
 
 
 def rows_of_markdown(text, heading):
@@ -81,6 +85,17 @@ def test_a_figure_shows_each_difference(folder):
     drawn = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg" and "aria-label" in attributes]
     assert len(drawn) == 2 and "difference to random with its interval" in drawn[1]
     assert any(a.get("src", "").startswith("data:image/png") for tag, a in page.tags if tag == "img")
+
+
+def test_every_column_of_differences_has_its_figure(make_design, make_places, tmp_path):  # noqa: F811
+    """To a random start with step 1's epochs, too."""
+    runs = make_design("random,random_longer,lwi", counts=(2,), budget="added").runs()
+    folder = finish(runs, make_places(runs), tmp_path)
+    run_report("-i", folder)
+    page = read_page(folder / "report.html")
+    drawn = [attributes["aria-label"] for tag, attributes in page.tags if tag == "svg" and "aria-label" in attributes]
+    of_differences = [label.split(": ")[1].split(" with")[0] for label in drawn if "difference to" in label]
+    assert of_differences == ["difference to random", "difference to random_longer"]
 
 
 def test_a_name_that_breaks_a_table_is_shown_as_it_was_written(folder):

@@ -7,6 +7,7 @@ import io
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from nnunetv2_lwi.handover.checkpoint import read_checkpoint
 from nnunetv2_lwi.nnunet.target import read_target
 from nnunetv2_lwi.planning.recipes import decide
 from nnunetv2_lwi.report.examples import make_examples
+from nnunetv2_lwi.report.validation import dice_tables
 from nnunetv2_lwi.training.monitoring.validation import load_image
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from tests.report.conftest import DICE, NAMES, run_report, with_names
@@ -96,6 +98,41 @@ def test_settings_are_told_as_decided_with_the_reasons(page, finished):
         "from": "the plan",
     }
     assert page.row("The plan's configuration", "patch_size")["value"] == "8, 16, 16"
+
+
+def test_what_another_version_decided_is_told_as_it_was(finished, tmp_path):
+    """The order, say, which the plan left open and this version does not predict."""
+    copy = tmp_path / finished.output_folder(STEP1).parent.name
+    shutil.copytree(finished.output_folder(STEP1).parent, copy)
+    for path in (copy / "fold_0").glob("checkpoint_*.pth"):
+        checkpoint = torch.load(path, weights_only=True)
+        block = checkpoint["init_args"]["plans"]["configurations"]["3d_fullres"]["lwi"]
+        block["order_weight"] = None
+        checkpoint["lwi"]["decisions"] = ["lwi.order_weight = 0.1: by coverage: 0.4", "lwi.seg.hand_over = encoder: fixed"]
+        torch.save(checkpoint, path)
+    run_report("-i", copy / "fold_0", "-o", tmp_path / "page.html")
+    page = read_page(tmp_path / "page.html")
+    row = page.row("What the plan left open, decided", "lwi.order_weight")
+    assert (row["value"], row["reason"]) == ("0.1", "by coverage: 0.4")
+    assert page.row("The lwi block as decided", "lwi.order_weight")["from"] == "decided: by coverage: 0.4"
+
+
+def test_a_folder_that_was_renamed_has_a_page_without_slices(finished, tmp_path):
+    """As --grow leaves the one before."""
+    copy = tmp_path / finished.output_folder(STEP1).parent.name
+    shutil.copytree(finished.output_folder(STEP1), copy / "fold_0_before_growth_1")
+    run_report("-i", copy / "fold_0_before_growth_1", "-o", tmp_path / "page.html")
+    assert "goes by another name than a fold" in read_page(tmp_path / "page.html").text
+    shutil.copytree(finished.output_folder(STEP1), copy / "fold_0")
+    run_report("-i", copy, "-o", tmp_path / "of_the_only_fold.html")
+
+
+def test_cases_whose_names_have_dots_are_told_apart():
+    entries = [{"prediction_file": f"a/1.3.6.1.{number}.nii.gz", "metrics": {"1": {"Dice": 0.5}}} for number in (100, 200)]
+    summary = {"metric_per_case": entries, "mean": {"1": {"Dice": 0.5}}}
+    dataset_json = {"labels": {"background": 0, "one": 1}, "file_ending": ".nii.gz"}
+    shown = str(dice_tables(SimpleNamespace(summary=summary, dataset_json=dataset_json)))
+    assert "2 validation cases" in shown and "1.3.6.1.100" in shown and "1.3.6.1.200" in shown
 
 
 def test_provenance_is_that_of_the_checkpoint(page, finished):

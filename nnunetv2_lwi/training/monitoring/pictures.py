@@ -61,7 +61,7 @@ def draw_pretext_example(example: PretextExample, path: Path, title: str) -> Non
         for row, image in enumerate((volume[:, height // 2], volume[depth // 2])):
             _show(axes[row, column], image, _aspect(example.spacing, row), style)
         axes[0, column].set_title(name, fontsize="medium")
-    axes[0, 0].set_ylabel("depth (slabs)")
+    axes[0, 0].set_ylabel("depth (slabs)" if len(example.order) > 1 else "depth")
     axes[1, 0].set_ylabel("height")
     for column, (name, _volume) in enumerate(columns):
         _mark_slabs(axes[0, column], example, name)
