@@ -11,6 +11,7 @@ from itertools import chain
 
 from torch import Tensor, nn
 
+from nnunetv2_lwi.handover.transfer import OUTPUT_LAYERS
 from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.networks.volumes import watching_volumes
 from nnunetv2_lwi.planning.settings import SegSettings
@@ -41,7 +42,10 @@ def keys_of_encoder(network: nn.Module) -> set[str]:
 
 
 def keys_of_last_stages(network: nn.Module, stages: int, channels: int, patch_size: Sequence[int]) -> set[str]:
-    """Keys of the decoder's blocks whose outputs have the largest sizes, as many sizes as there are ``stages``."""
+    """Keys of the decoder's blocks whose outputs have the largest sizes, as many sizes as there are ``stages``.
+
+    Output layers are no stage, where one alone works at full resolution, but come with the last one.
+    """
     if stages == 0:
         return set()
     of_encoder = keys_of_encoder(network)
@@ -50,8 +54,9 @@ def keys_of_last_stages(network: nn.Module, stages: int, channels: int, patch_si
         for key, size in _output_sizes(network, channels, patch_size).items()
         if key.startswith("decoder.") and key not in of_encoder
     }
-    largest = sorted(set(sizes.values()))[-stages:]
-    return {key for key, size in sizes.items() if size in largest}
+    of_stages = {size for key, size in sizes.items() if OUTPUT_LAYERS not in key}
+    smallest = sorted(of_stages)[-stages:][0]
+    return {key for key, size in sizes.items() if size >= smallest}
 
 
 def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 from nnunetv2_lwi.networks.dry_run import SAMPLES, call_on_shapes, in_mode, tensors_of
 
@@ -51,13 +54,35 @@ def memory_of(module: nn.Module, channels: int, patch_size: Sequence[int]) -> Tr
     """Of a network that returns tensors, or tuples and lists of them, full resolution first among those of a decoder."""
     parameters = {StorageWeakRef(one.untyped_storage()): _bytes(one) for one in module.parameters()}
     saved: dict[StorageWeakRef, int] = {}
-    with torch.enable_grad(), in_mode(module, training=True), _noting(saved):
+    with torch.enable_grad(), in_mode(module, training=True), _noting(saved), _FusedAttention():
         output, state = call_on_shapes(module, (SAMPLES, channels, *patch_size))
     for one in state.values():
         saved.pop(StorageWeakRef(one.untyped_storage()), None)
     outputs = max((_bytes(one) for one in tensors_of(output)), default=0)
     of_a_sample = (sum(saved.values()), max(saved.values(), default=0), outputs)
     return TrainingMemory(sum(parameters.values()), *(size // SAMPLES for size in of_a_sample))
+
+
+class _FusedAttention(TorchFunctionMode):
+    """Attention that keeps what goes in and comes out and no map of all tokens against all, as it is done on a GPU."""
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is functional.scaled_dot_product_attention:
+            query, key, value = args[:3]
+            return _Attention.apply(query, key, value)  # type: ignore[no-untyped-call]
+        return function(*args, **(kwargs or {}))
+
+
+class _Attention(torch.autograd.Function):
+    """Of a run on shapes, which has no backward pass."""
+
+    @staticmethod
+    def forward(context: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        output = query.new_empty((*query.shape[:-1], value.shape[-1]))
+        context.save_for_backward(query, key, value, output)
+        return output
 
 
 @contextmanager

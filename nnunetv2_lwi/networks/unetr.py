@@ -89,6 +89,7 @@ class UNETREncoder(nn.Module):
             dropout_rate=dropout_rate,
         )
         drop_cross_attention(self.vit)
+        initialize_embedding(self.vit)
 
     def forward(self, x: Tensor) -> list[Tensor]:
         check_input_size("UNETR", x, self.patch_size)
@@ -131,6 +132,14 @@ def hidden_layers(num_layers: int) -> tuple[int, int, int]:
         raise ValueError(f"UNETR: num_layers must be at least 3, got {num_layers}.")
     first, second, third = (num_layers * quarter // 4 for quarter in (1, 2, 3))
     return first, second, third
+
+
+def initialize_embedding(vit: nn.Module) -> None:
+    """As the linear layer on flattened tokens of the paper's code, ``pos_embed="perceptron"``, which a convolution with the
+    tokens' size and stride equals."""
+    embedding = vit.patch_embedding.patch_embeddings  # type: ignore[union-attr]
+    nn.init.trunc_normal_(embedding.weight, std=0.02)  # type: ignore[union-attr,arg-type]
+    nn.init.zeros_(embedding.bias)  # type: ignore[union-attr,arg-type]
 
 
 def drop_cross_attention(vit: nn.Module) -> None:

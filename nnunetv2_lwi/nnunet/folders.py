@@ -49,7 +49,8 @@ def find_dataset(dataset: str, folders: Sequence[Path]) -> str:
     if not dataset.isdecimal():
         return dataset
     prefix = f"Dataset{int(dataset):03d}_"
-    names = {path.name for folder in folders if folder.is_dir() for path in folder.iterdir() if path.name.startswith(prefix)}
+    paths = (path for folder in folders if folder.is_dir() for path in folder.iterdir() if path.name.startswith(prefix))
+    names = {path.name for path in paths if path.is_dir()}
     if len(names) != 1:
         found = f"more than one: {', '.join(sorted(names))}" if names else f"none in {', '.join(map(str, folders))}"
         raise UserError(f"Data set {dataset} should be one folder {prefix}NAME, but there is {found}.")

@@ -17,10 +17,10 @@ from torch import distributed as dist
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY
+from nnunetv2_lwi.handover.growth import go_on_from
 from nnunetv2_lwi.handover.provenance import make_provenance
 from nnunetv2_lwi.handover.record import UNLABELLED
-from nnunetv2_lwi.handover.step1 import find_step1
-from nnunetv2_lwi.handover.transfer import misfits, overwrite
+from nnunetv2_lwi.handover.transfer import misfits
 from nnunetv2_lwi.method.loss import PretextLoss
 from nnunetv2_lwi.method.pretext_network import PretextNetwork, build_pretext_network
 from nnunetv2_lwi.method.transformation import Transformation, TransformedBatch
@@ -116,7 +116,8 @@ class nnUNetTrainerLWIInit(LWITrainer):
             self.print_to_log_file(f"Resumed from {self.resumed_from}; it started from: {self.start['kind']}.")
         else:
             self.start = {"kind": "pretrained_weights" if self.weights_were_loaded() else "random"}
-            self._take_what_a_step1_kept_back()
+            if (path := given_weights()) is not None:
+                go_on_from(path, self.network_of_plan, self.pretext_network.order_heads)
             self.print_to_log_file(f"Start: {self.start['kind']}.")
         super().on_train_start()
         self._begin_probes()
@@ -130,13 +131,6 @@ class nnUNetTrainerLWIInit(LWITrainer):
         enable_deep_supervision: bool = True,
     ) -> PretextNetwork:
         return build_pretext_network(configuration_manager, num_input_channels, self.lwi)
-
-    def _take_what_a_step1_kept_back(self) -> None:
-        """nnU-Net's ``-pretrained_weights`` knows only what starts step 2; a step 1 goes on from all that was learned."""
-        path = given_weights()
-        step1 = None if path is None else find_step1(path)
-        if step1 is not None:
-            overwrite(self.network_of_plan, step1.kept_back)
 
     @property
     def network_of_plan(self) -> nn.Module:

@@ -21,6 +21,7 @@ from nnunetv2_lwi.nnunet.split_file import require_fold
 from nnunetv2_lwi.nnunet.target import Target, require_own_names
 from nnunetv2_lwi.one_writer import require_no_writer
 from nnunetv2_lwi.planning.configuration import count_channels, resolve_configuration
+from nnunetv2_lwi.planning.data_spacing import require_spacing_of_plan
 from nnunetv2_lwi.planning.intensities import warnings_of_intensities
 from nnunetv2_lwi.planning.plan_rules import misplaced_blocks, require_augmentable
 from nnunetv2_lwi.planning.recipes import Decision
@@ -74,6 +75,7 @@ def require_trainable(
     folder = folder_of("nnUNet_preprocessed") / dataset
     require_fold_all(configuration.configuration, fold)
     require_fold(folder, configuration.data_identifier, fold)
+    require_spacing_of_plan(folder / configuration.data_identifier, plans, configuration.configuration)
     target = Target(dataset, plans_name, name, fold, plans, dataset_json, folder / f"{plans_name}.json")
     output = target.output_folder(trainer)
     require_writable(output)

@@ -7,6 +7,7 @@ import shutil
 from typing import Any
 
 import torch
+from batchgenerators.utilities.file_and_folder_operations import load_pickle, save_pickle
 
 from tests.bad_input.table import Act, Init, Seg, World, row
 from tests.tiny_dataset import NAME
@@ -152,6 +153,15 @@ def _(world: World) -> Act:
 @row("a spacing that the inherited data do not have", "[3.0, 1.0, 1.0]", "[2.0, 1.0, 1.0]")
 def _(world: World) -> Act:
     return world.train(Init, "other_spacing")
+
+
+for cls in (Init, Seg):
+
+    @row("preprocessed data of another spacing than the plan's", "[2.0, 1.0, 1.0] mm", "case_0", case=cls.__name__)
+    def _(world: World, cls: type = cls) -> Act:
+        path = str(world.dataset.cases / "case_0.pkl")
+        save_pickle(load_pickle(path) | {"shape_after_cropping_and_before_resampling": (99, 20, 18)}, path)
+        return world.train(cls)
 
 
 @row("a dataset.json that is missing")

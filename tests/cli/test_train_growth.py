@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from nnunetv2.run.load_pretrained_weights import load_pretrained_weights
 
 from nnunetv2_lwi.cli.main import main
@@ -105,13 +106,26 @@ def test_a_step_2_that_has_begun_goes_on_and_the_new_scans_are_told(grown, comma
 
 
 def test_a_real_growth_begins_with_the_old_weights(grown, monkeypatch):
+    """All of them, those of output layers and order heads too."""
     dataset, final = grown
     aside = Path(shutil.move(final.parent, final.parent.with_name("fold_0_before_growth_1"))) / final.name
     monkeypatch.setattr("sys.argv", ["nnUNetv2_train", "999", "3d_fullres", "0", "-pretrained_weights", str(aside)])
     trainer = dataset.trainer(nnUNetTrainerLWIInit)
     trainer.initialize()
     load_pretrained_weights(trainer.network, str(aside))
+    begun = []
+
+    def look():
+        begun.append({key: tensor.clone() for key, tensor in trainer.network_of_plan.state_dict().items()})
+        begun.append({key: tensor.clone() for key, tensor in trainer.pretext_network.order_heads.state_dict().items()})
+
+    monkeypatch.setattr(trainer, "on_epoch_start", lambda then=trainer.on_epoch_start: (look(), then()))
     trainer.run_training()
+    old = torch.load(aside, weights_only=True)
+    learned, heads = {**old["network_weights"], **old["lwi"]["kept_back"]}, old["lwi"]["order_heads"]
+    for theirs, ours in zip((learned, heads), begun[:2], strict=True):
+        assert theirs.keys() == ours.keys() and all(torch.equal(theirs[key], ours[key]) for key in ours)
+    assert any(".seg_layers." in key for key in learned) and heads
     assert trainer.start["kind"] == "pretrained_weights"
     assert len(trainer.record()["unlabelled"]["scans"]) == 3
 

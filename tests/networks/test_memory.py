@@ -8,6 +8,7 @@ import pytest
 import torch
 from nnunetv2.training.loss.compound_losses import DC_and_CE_loss
 from nnunetv2.training.loss.dice import MemoryEfficientSoftDiceLoss
+from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.memory import peak_of_allocations
@@ -71,3 +72,24 @@ def test_many_classes_cost_what_the_loss_makes_of_them():
     voxels = 32**3
     assert many.output - few.output == 98 * voxels * 4
     assert many.needed(1, "SGD", False) - few.needed(1, "SGD", False) > 4 * 98 * voxels * 4
+
+
+class Attends(nn.Module):
+    """One layer of attention over every voxel."""
+
+    def __init__(self, features: int) -> None:
+        super().__init__()
+        self.features = features
+        self.embed = nn.Conv3d(1, 3 * features, 1)
+
+    def forward(self, x):
+        parts = self.embed(x).flatten(2).movedim(1, 2).split(self.features, -1)
+        return nn.functional.scaled_dot_product_attention(*parts)
+
+
+def test_attention_keeps_no_map_of_all_tokens_against_all():
+    """On a GPU, and on the CPU, it is computed part by part; on shapes torch would make the map."""
+    features, patch_size = 8, (16, 16, 8)
+    tokens = 16 * 16 * 8
+    saved = memory_of(Attends(features), 1, patch_size).saved
+    assert 4 * 4 * tokens * features <= saved < 4 * tokens * tokens / 4

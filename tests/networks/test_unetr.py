@@ -50,3 +50,11 @@ def test_hidden_layers():
     assert len(set(hidden_layers(3))) == 3
     with pytest.raises(ValueError, match="num_layers"):
         hidden_layers(2)
+
+
+def test_tokens_are_embedded_as_by_the_papers_linear_layer_at_the_start():
+    """``pos_embed="perceptron"`` of its code: a truncated normal of 0.02, and no bias."""
+    embedding = UNETR(
+        input_channels=1, num_classes=2, patch_size=(32, 32, 32), **SIZES
+    ).encoder.vit.patch_embedding.patch_embeddings
+    assert embedding.bias.abs().max() == 0 and abs(embedding.weight.std() - 0.02) < 0.001
