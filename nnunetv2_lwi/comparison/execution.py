@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
 from nnunetv2_lwi.comparison.origin import note_origin, read_origins
@@ -38,10 +39,15 @@ def execute(place: Workplace, device: str) -> None:
         UserError: nnU-Net's command failed, or cases could not be scored.
     """
     train(place, device)
-    if device == "cuda":
-        in_a_process_of_its_own(finish, place, device)
-    else:
+    if device != "cuda":
         finish(place, device)
+        return
+    try:
+        in_a_process_of_its_own(finish, place, device)
+    except BrokenProcessPool as error:
+        if not place.training.is_step1:
+            raise
+        write_step1(place, _not_probed(place, error))
 
 
 def finish(place: Workplace, device: str) -> None:
@@ -50,10 +56,10 @@ def finish(place: Workplace, device: str) -> None:
     Raises:
         UserError: cases could not be scored.
     """
-    result = read_result(place) or describe_training(place) | {"origins": read_origins(place)}
+    result = read_result(place) or _begin_result(place)
     remove_spare_checkpoints(place)
     if place.training.is_step1:
-        write_json(place.result, result | {"probe": result.get("probe") or probe_or_say_why_not(place, device)})
+        write_step1(place, result.get("probe") or probe_or_say_why_not(place, device))
         return
     try:
         started = time.monotonic()
@@ -68,9 +74,23 @@ def probe_or_say_why_not(place: Workplace, device: str) -> Areas:
     try:
         return probe(place, device)
     except (Exception, UserError) as error:  # a signal that asks to end is neither
-        with place.log.open("a", encoding="utf-8") as log:
-            log.write(f"Not probed: {type(error).__name__}: {error} To try again, remove {place.result}.\n")
-        return {}
+        return _not_probed(place, error)
+
+
+def _not_probed(place: Workplace, error: BaseException) -> Areas:
+    with place.log.open("a", encoding="utf-8") as log:
+        log.write(f"Not probed: {type(error).__name__}: {error} To try again, remove {place.result}.\n")
+    return {}
+
+
+def write_step1(place: Workplace, areas: Areas) -> None:
+    """The result of a finished step 1."""
+    result = read_result(place) or _begin_result(place)
+    write_json(place.result, result | {"probe": areas})
+
+
+def _begin_result(place: Workplace) -> dict[str, Any]:
+    return describe_training(place) | {"origins": read_origins(place)}
 
 
 def train(place: Workplace, device: str) -> None:
@@ -100,7 +120,7 @@ def train(place: Workplace, device: str) -> None:
         lines = place.log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
         last = " | ".join(lines[-LINES_OF_A_FAILURE:])
         raise UserError(f"nnUNetv2_train ended with exit code {code}: {last} (all of it: {place.log})")
-    require_same_data(place.source, place.configuration_name, place.training)
+    require_same_data(place.source, place.configuration_name, place.training, finished=True)
 
 
 def describe_training(place: Workplace) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -67,9 +67,7 @@ def require_fitting_tests(test: LabelledImages | None) -> None:
         sizes = {path: size for path in (label, *test.images[case]) if (size := _size(path)) is not None}  # type: ignore[union-attr]
         if len(set(sizes.values())) > 1:
             told = ", ".join(f"{Path(path).parent.name}/{Path(path).name} {size}" for path, size in sizes.items())
-            raise UserError(
-                f"Test case {case}: label and images differ in size (x, y, z): {told}. Correct or remove the case."
-            )
+            raise UserError(f"Test case {case}: label and images differ in size: {told}. Correct or remove the case.")
 
 
 def _size(path: str) -> tuple[int, ...] | None:
@@ -77,27 +75,41 @@ def _size(path: str) -> tuple[int, ...] | None:
     reader.SetFileName(path)
     with suppress(RuntimeError):
         reader.ReadImageInformation()
-        return tuple(reader.GetSize())
+        return tuple(sorted(reader.GetSize()))  # some readers of nnU-Net's bring axes into one order
     return None
 
 
-def require_same_data(source: Source, configuration_name: str, training: Training) -> None:
-    """Raises:
-    UserError: what a training reads has changed since the comparison was called; it would be filed under what it was.
+def require_same_data(source: Source, configuration_name: str, training: Training, finished: bool = False) -> None:
+    """Before a training, and when it has finished.
+
+    Args:
+        finished: scans without labels that came meanwhile do not count then: it drew from those that it began with.
+
+    Raises:
+        UserError: what it reads has changed since the comparison was called; it would be filed under what it was.
     """
-    data = source.fingerprint(configuration_name, training.configuration)
-    now = data.of([*training.train_cases, *training.val_cases], with_labels=not training.is_step1)
-    scans = source.scans(training.configuration) if training.scans else {}
+    scans: Mapping[str, int] = {}
+    try:
+        data = source.fingerprint(configuration_name, training.configuration)
+        now = data.of([*training.train_cases, *training.val_cases], with_labels=not training.is_step1)
+        if training.scans:
+            there = source.scans(training.configuration)
+            scans = {name: there.get(name, 0) for name in training.scans} if finished else there
+    except (OSError, AssertionError, KeyError) as error:  # of nnU-Net's, where cases or all of them are gone
+        raise _changed(source, str(error)) from error
     if now == training.data and scans == training.scans:
         return
-    changed = [
+    changed = {
         case
         for kind in ("images", "labels")
         for case, of_case in training.data.get(kind, {}).items()
         if now.get(kind, {}).get(case) != of_case
-    ]
-    what = shortened(sorted(set(changed))) if changed else "scans without labels"
-    raise UserError(
+    }
+    raise _changed(source, shortened(sorted(changed)) if changed else "scans without labels")
+
+
+def _changed(source: Source, what: str) -> UserError:
+    return UserError(
         f"The preprocessed data of {source.name} have changed since the comparison was called ({what}). Call the same "
         "command again: it trains on them as they are now, and keeps what does not depend on them."
     )

@@ -50,8 +50,8 @@ CHANNEL_NAMES = {"0": "CT"}
 
 FILE_ENDING = ".nii.gz"
 CONVERTED_BY = "nnUNetv2_lwi convert_btcv"
-WRITTEN = ("imagesTr", "labelsTr", "imagesTs", "dataset.json")
-"""In the data set's folder."""
+OURS = re.compile(r"img[0-9]{4}(_0000)?\.nii\.gz")
+"""Names of the files that are written into its folders."""
 ROOTS = (".", "RawData", "Abdomen/RawData")
 """Where, from the folder that a user names, Training and Testing may lie."""
 
@@ -187,7 +187,7 @@ def _unreadable(path: Path, error: RuntimeError) -> UserError:
 
 def write_dataset(download: Download, target: Path) -> None:
     """Write nnU-Net's raw format to ``target``, whole or not at all; of a folder that is there only what was written before
-    is replaced, and what the user put beside it (imagesUn, labelsTs) stays.
+    is replaced, and what the user put there (imagesUn, labelsTs, other test images) stays.
 
     Raises:
         UserError: the file system refuses.
@@ -206,19 +206,25 @@ def write_dataset(download: Download, target: Path) -> None:
 
 
 def _replace(target: Path, made: Path, replaced: Path) -> None:
-    """Put what was made in the place of what was written before, or leave all of that as it was."""
+    """Put what was made in the place of what was written before, or leave all as it was."""
     replaced.mkdir()
+    done: list[tuple[Path, Path]] = []
+
+    def move(source: Path, destination: Path) -> None:
+        source.rename(destination)
+        done.append((source, destination))
+
     try:
-        for name in WRITTEN:
-            if (target / name).exists():
-                (target / name).rename(replaced / name)
         for path in sorted(made.iterdir()):
-            path.rename(target / path.name)
-    except OSError:
-        for path in replaced.iterdir():
             if (target / path.name).exists():
-                (target / path.name).rename(made / path.name)
-            path.rename(target / path.name)
+                move(target / path.name, replaced / path.name)
+            move(path, target / path.name)
+        for path in sorted(replaced.glob("*/*")):
+            if not OURS.fullmatch(path.name):
+                move(path, target / path.parent.name / path.name)
+    except OSError:
+        for source, destination in reversed(done):
+            destination.rename(source)
         raise
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torch import nn
+from torch import Tensor, nn
 
 from nnunetv2_lwi.handover.checkpoint import LWI_KEY, newest_checkpoint, read_checkpoint
-from nnunetv2_lwi.handover.step1 import require_step1
-from nnunetv2_lwi.handover.transfer import misfits, overwrite
-from nnunetv2_lwi.names import STEP1_TRAINER
+from nnunetv2_lwi.handover.step1 import step1_in
+from nnunetv2_lwi.handover.transfer import overwrite
 
 BEFORE_GROWTH = "before_growth"
 """Stands in the name of the folder that keeps an earlier step 1, beside the fold's."""
@@ -42,13 +41,16 @@ def go_on_from(path: str | os.PathLike[str], network: nn.Module, order_heads: nn
         network: without the heads.
     """
     checkpoint = read_checkpoint(path)
-    if checkpoint.get("trainer_name") != STEP1_TRAINER:
+    step1 = step1_in(path, checkpoint)
+    if step1 is None:
         return
-    learned, shapes = require_step1(path, checkpoint).trained, {key: t.shape for key, t in network.state_dict().items()}
-    overwrite(network, {key: tensor for key, tensor in learned.items() if tensor.shape == shapes.get(key)})
-    heads = checkpoint[LWI_KEY].get("order_heads", {})
-    if not misfits(heads, order_heads):
-        order_heads.load_state_dict(heads)
+    overwrite(network, _that_fit(network, step1.trained))
+    overwrite(order_heads, _that_fit(order_heads, checkpoint[LWI_KEY].get("order_heads", {})))
+
+
+def _that_fit(module: nn.Module, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    shapes = {key: tensor.shape for key, tensor in module.state_dict().items()}
+    return {key: tensor for key, tensor in weights.items() if tensor.shape == shapes.get(key)}
 
 
 def _earlier(fold_folder: Path) -> Sequence[Path]:

@@ -81,7 +81,7 @@ def require_step1(path: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -
     Raises:
         UserError: it holds none, or is damaged.
     """
-    step1 = _step1_in(path, checkpoint)
+    step1 = step1_in(path, checkpoint)
     if step1 is None:
         raise UserError(
             f"{path} is not the checkpoint of a step 1 but of trainer {checkpoint.get('trainer_name')}. Give the "
@@ -96,10 +96,15 @@ def find_step1(path: str | os.PathLike[str]) -> Step1 | None:
     Raises:
         UserError: it cannot be read, or is damaged.
     """
-    return _step1_in(path, read_checkpoint(path))
+    return step1_in(path, read_checkpoint(path))
 
 
-def _step1_in(path: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -> Step1 | None:
+def step1_in(path: str | os.PathLike[str], checkpoint: Mapping[str, Any]) -> Step1 | None:
+    """The step 1 that a checkpoint holds which was read; None if it is another trainer's.
+
+    Raises:
+        UserError: it is damaged.
+    """
     ours = checkpoint.get(LWI_KEY)
     if checkpoint.get("trainer_name") != STEP1_TRAINER or not isinstance(ours, Mapping):
         return None
@@ -155,7 +160,9 @@ def _seen(step1: Step1, here: Record) -> list[str]:
 def _seen_of_the_test(step1: Step1, here: Record) -> list[str]:
     """Scans without labels that were found to show test images, perhaps after step 1 had drawn from them."""
     tests: Mapping[str, str] = here.get(TEST_SCANS, {})
-    seen = [] if step1.record is None else sorted(read_scans(step1.record).keys() & tests.keys())
+    labelled = {*here["train"], *here["val"]}  # of a step 1 on scans alone its cases are the scans
+    scans = {} if step1.record is None else read_scans(step1.record)
+    seen = sorted({*scans, *(set(step1.provenance["cases"]) - labelled)} & tests.keys())
     if not seen or step1.provenance["dataset_name"] != here["dataset"]:
         return []
     told = shortened([f"{tests[scan]} (scan {scan})" for scan in seen])

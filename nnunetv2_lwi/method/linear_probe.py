@@ -68,12 +68,12 @@ class Readout:
         """By class the area under its ROC curve: how often a voxel of the class scores higher for it than another voxel.
 
         Unlike the labels' Dice it does not depend on where the scores are cut, which with many classes hides all but the
-        largest. NaN where labels (V,) have none of the class, or nothing else.
+        largest. NaN where labels (V,) have none of the class, or nothing else, and where there was none to fit to.
         """
         x, areas = self._standardised(features), {}
         for column, label in enumerate(self.classes, start=1):
             positive = labels == label
-            both = 0 < int(positive.sum()) < len(labels)
+            both = 0 < int(positive.sum()) < len(labels) and bool(self.weights[:, column].any())
             areas[label] = float(roc_auc_score(positive.numpy(), (x @ self.weights[:, column]).numpy())) if both else nan
         return areas
 

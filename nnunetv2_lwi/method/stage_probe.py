@@ -31,13 +31,15 @@ class Effort:
     Attributes:
         patches: of one case at most, spread evenly over it.
         voxels: drawn of a class in one batch of patches, at most.
+        with_classes: only patches that have some, where any has.
     """
 
     patches: int
     voxels: int
+    with_classes: bool = False
 
 
-THOROUGH, BRIEF = Effort(24, 2000), Effort(6, 200)
+THOROUGH, BRIEF = Effort(24, 2000), Effort(6, 200, with_classes=True)
 
 Case = tuple[Tensor, Tensor]
 """Image (C, D, H, W) and labels (1, D, H, W)."""
@@ -213,16 +215,20 @@ class _Features:
         """
         for case in cases:
             image, labels = _read(self.probe.open_case, case)
-            for volume, truth in self._batches(image, labels.clamp(min=0)):
+            for volume, truth in self._patches(image, labels.clamp(min=0)):
                 with self.autocast():
                     stages = features_by_stage(self.network, volume.to(self.device))
                 for stage, features in stages.items():
                     yield stage, features.flatten(2).movedim(1, 2), at_size_of(truth, features).flatten(1)
 
-    def _batches(self, *volumes: Tensor) -> Iterator[tuple[Tensor, ...]]:
-        tiled = [tile(volume, self.probe.patch_size) for volume in volumes]
-        some = np.unique(np.linspace(0, len(tiled[0]) - 1, self.probe.effort.patches).round().astype(int))
-        chosen = ([patches[index] for index in some] for patches in tiled)
+    def _patches(self, image: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, ...]]:
+        """Of both, batch by batch."""
+        tiled = [tile(volume, self.probe.patch_size) for volume in (image, labels)]
+        effort, places = self.probe.effort, list(range(len(tiled[0])))
+        if effort.with_classes:
+            places = [place for place in places if tiled[1][place].any()] or places
+        some = np.unique(np.linspace(0, len(places) - 1, effort.patches).round().astype(int))
+        chosen = ([patches[places[index]] for index in some] for patches in tiled)
         return zip(*(batches(patches, self.probe.batch_size) for patches in chosen), strict=True)
 
 

@@ -64,15 +64,21 @@ def memory_of(module: nn.Module, channels: int, patch_size: Sequence[int]) -> Tr
 
 
 class _FusedAttention(TorchFunctionMode):
-    """Attention that keeps what goes in and comes out and no map of all tokens against all, as it is done on a GPU."""
+    """Attention that keeps what goes in and comes out and no map of all tokens against all, as it is done on a GPU.
+
+    Where a network calls it by name; within torch's own modules (``nn.MultiheadAttention``) the map is counted.
+    """
 
     def __torch_function__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if function is functional.scaled_dot_product_attention:
-            query, key, value = args[:3]
-            return _Attention.apply(query, key, value)  # type: ignore[no-untyped-call]
+            return _attend(*args, **(kwargs or {}))
         return function(*args, **(kwargs or {}))
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Any:
+    return _Attention.apply(query, key, value)  # type: ignore[no-untyped-call]
 
 
 class _Attention(torch.autograd.Function):

@@ -22,8 +22,8 @@ from nnunetv2_lwi.planning.spacing import resampled_shape, same_spacing
 
 ORIGIN_KEY = "nnunetv2_lwi"
 """Where a plans file of ours says what it was made from."""
-OF_PARENT = {"spacing"}
-"""Of ``--set``: null leaves what the parent has; elsewhere null is the value."""
+MAY_BE_NULL = {"next_stage"}
+"""Of ``--set``: null is the value; elsewhere it leaves what the parent has."""
 
 DATA_KEYS = (
     "spacing", "normalization_schemes", "use_mask_for_norm", "preprocessor_name", "resampling_fn_data",
@@ -67,7 +67,7 @@ def apply_preset(
     check_overrides(overrides, {**inherited, **configuration}, network)
     set_values(configuration, inherited, _from_plan(preset, {**inherited, **configuration}, overrides, segmentation_heads))
     set_values(configuration, inherited, overrides)
-    null = overrides.keys() - OF_PARENT
+    null = overrides.keys() & MAY_BE_NULL
     configuration = {key: value for key, value in configuration.items() if value is not None or key in null}
     check_patch({**inherited, **configuration})
     configuration |= _own_data(configuration, inherited, f"{new_plans_name}_{name}")

@@ -12,6 +12,8 @@ from nnunetv2.training.dataloading.nnunet_dataset import infer_dataset_class
 from nnunetv2_lwi.errors import UserError
 
 SHAPE = "shape_after_cropping_and_before_resampling"
+RESAMPLERS = ("resample_data_or_seg_to_shape", "resample_torch_simple", "resample_torch_fornnunet")
+"""nnU-Net's, which bring an image to the shape that they are asked for; its no_resampling_hack leaves it as it is."""
 LOOKED_AT = 3
 """Cases, spread over the list: some may round to the same shape at another spacing."""
 
@@ -26,7 +28,10 @@ def require_spacing_of_plan(folder: Path, plans: Mapping[str, Any], configuratio
     Raises:
         UserError: they were resampled to another spacing than the plan's.
     """
-    if configuration.get("preprocessor_name") != "DefaultPreprocessor":
+    if (
+        configuration.get("preprocessor_name") != "DefaultPreprocessor"
+        or configuration.get("resampling_fn_data") not in RESAMPLERS
+    ):
         return
     dataset = infer_dataset_class(str(folder))(str(folder))
     names = sorted(dataset.identifiers)

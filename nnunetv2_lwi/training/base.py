@@ -135,7 +135,7 @@ class LWITrainer(LoadingTrainer):
             self._warn_of_memory(network, configuration, channels)
 
     def _warn_of_memory(self, network: nn.Module, configuration: ConfigurationManager, channels: int) -> None:
-        with suppress(UserError, RuntimeError):  # an estimate stops no training
+        with suppress(Exception, UserError):  # an estimate stops no training
             memory = memory_of(network, channels, configuration.patch_size)
             samples = -(-configuration.batch_size // world_size())
             needed = memory.needed(samples, self.training_settings.optimizer, mixed_precision=True)

@@ -75,7 +75,8 @@ def require_trainable(
     folder = folder_of("nnUNet_preprocessed") / dataset
     require_fold_all(configuration.configuration, fold)
     require_fold(folder, configuration.data_identifier, fold)
-    require_spacing_of_plan(folder / configuration.data_identifier, plans, configuration.configuration)
+    if not is_alone(configuration.configuration):  # of scans the journal says by which plan they were made
+        require_spacing_of_plan(folder / configuration.data_identifier, plans, configuration.configuration)
     target = Target(dataset, plans_name, name, fold, plans, dataset_json, folder / f"{plans_name}.json")
     output = target.output_folder(trainer)
     require_writable(output)

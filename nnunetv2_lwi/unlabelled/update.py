@@ -89,9 +89,10 @@ def update(preparation: Preparation, found: Found, processes: int, prune: bool) 
     }
     entries = dict(_with_test_images(unchanged, preparation.test_images))
     folder.begin(now, preparation.allows_test_images, list(entries.values()))
-    for name in set(folder.files()) - entries.keys() - raw.keys():
-        folder.remove(name)  # of those that are made anew the old files stand until then: a step 1 may be reading them
     to_do = {name for name in raw if name not in entries or _is_wanted_now(entries[name], preparation)}
+    to_stay = to_do | {name for name, entry in entries.items() if entry.content is not None}
+    for name in set(folder.files()) - to_stay:
+        folder.remove(name)  # of those that are made anew the old files stand until then: a step 1 may be reading them
     for name in sorted(entries.keys() - to_do):
         _note(outcome, entries[name], preparation, outcome.orphans if name in orphans else outcome.kept)
     _make(preparation, [raw[name] for name in sorted(to_do)], processes, outcome)

@@ -88,6 +88,14 @@ def test_scans_without_labels_are_to_be_preprocessed_too_where_the_data_change(m
     assert "nnUNetv2_lwi unlabelled" not in capsys.readouterr().out
 
 
+def test_null_is_written_where_it_means_something_and_else_leaves_the_parents_value(dataset, folder):
+    dataset.plans["configurations"]["3d_fullres"]["next_stage"] = "3d_cascade_fullres"
+    dataset.write_plans()
+    plan("--preset", "none", "--set", "next_stage=null", "--set", "data_identifier=null", "-o", "Null")
+    configuration = load_json(str(folder / "Null.json"))["configurations"]["3d_fullres"]
+    assert configuration["next_stage"] is None and configuration["data_identifier"] == "nnUNetPlans_3d_fullres"
+
+
 def test_a_baseline_can_name_the_data_of_the_plans_that_it_is_compared_with(folder):
     """As plans of earlier versions have it; --baseline does the same."""
     spacing = ("--preset", "unetr_pp_small", "--set", "spacing=[1,1,1]")

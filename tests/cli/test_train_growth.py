@@ -130,6 +130,18 @@ def test_a_real_growth_begins_with_the_old_weights(grown, monkeypatch):
     assert len(trainer.record()["unlabelled"]["scans"]) == 3
 
 
+def test_a_step_1_goes_on_without_the_heads_of_one_that_had_some(grown, monkeypatch):
+    """As the default of today from a step 1 of an earlier one."""
+    dataset, final = grown
+    aside = Path(shutil.move(final.parent, final.parent.with_name("fold_0_old"))) / final.name
+    monkeypatch.setattr("sys.argv", ["nnUNetv2_train", "999", "3d_fullres", "0", "-pretrained_weights", str(aside)])
+    trainer = dataset.trainer(nnUNetTrainerLWIInit, order_weight=0.0)
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(aside))
+    trainer.run_training()
+    assert trainer.start["kind"] == "pretrained_weights" and not trainer.pretext_network.order_heads.state_dict()
+
+
 def test_the_same_command_goes_on_with_a_step_2_that_was_cut(grown, commands):  # noqa: F811
     dataset, final = grown
     ends_after_step1(commands)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
+
 import pytest
 
 from nnunetv2_lwi.comparison import execution
@@ -57,6 +59,18 @@ def test_a_step_1_that_cannot_be_probed_is_done_and_its_log_says_why(finished_st
     assert is_done(finished_step1) and read_result(finished_step1)["probe"] == {}
     log = finished_step1.log.read_text()
     assert "Not probed: " in log and str(error) in log and f"remove {finished_step1.result}" in log
+
+
+def test_a_step_1_whose_probe_the_system_kills_is_done_too(finished_step1, monkeypatch):
+    """In a process of its own, as with a GPU."""
+
+    def killed(*_):
+        raise BrokenProcessPool("A process in the process pool was terminated abruptly")
+
+    monkeypatch.setattr(execution, "train", lambda *_: None)
+    monkeypatch.setattr(execution, "in_a_process_of_its_own", killed)
+    execution.execute(finished_step1, "cuda")
+    assert is_done(finished_step1) and "Not probed: BrokenProcessPool" in finished_step1.log.read_text()
 
 
 def test_a_probe_that_is_interrupted_is_made_by_the_next_call(finished_step1, monkeypatch):

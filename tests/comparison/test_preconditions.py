@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -26,8 +27,10 @@ def test_a_test_case_whose_label_has_another_size_is_told(source, tmp_path):
         write_volume(raw / "imagesTs" / f"{case}_0000.nii.gz", shape)
         write_volume(raw / "labelsTs" / f"{case}.nii.gz", (4, 5, 6))
     require_fitting_tests(replace(source, raw=raw).test_images)
+    write_volume(raw / "labelsTs" / "b.nii.gz", (6, 4, 5))  # a reader of nnU-Net's may turn it round
+    require_fitting_tests(replace(source, raw=raw).test_images)
     write_volume(raw / "labelsTs" / "b.nii.gz", (4, 5, 7))
-    told = r"Test case b: .*labelsTs/b\.nii\.gz \(7, 5, 4\), imagesTs/b_0000\.nii\.gz \(6, 5, 4\)\. Correct or remove"
+    told = r"Test case b: .*labelsTs/b\.nii\.gz \(4, 5, 7\), imagesTs/b_0000\.nii\.gz \(4, 5, 6\)\. Correct or remove"
     with pytest.raises(UserError, match=told):
         require_fitting_tests(replace(source, raw=raw).test_images)
 
@@ -62,3 +65,30 @@ def test_data_that_changed_since_the_call_are_told(make_design, make_places, sou
     os.truncate(path, path.stat().st_size - 1)
     with pytest.raises(UserError, match=rf"\({step1.train_cases[1]}\)"):
         require_same_data(source, "3d_fullres", step1)
+
+
+@pytest.mark.parametrize("gone", ["a case", "its labels", "everything"])
+def test_data_that_are_gone_have_changed_too(make_design, source, gone):
+    """As nnUNetv2_preprocess begins, which removes the folder."""
+    (run,) = make_design(arms="random", counts=(2,), seeds=1).runs()
+    training, folder = run.training, source.preprocessed / run.training.configuration["data_identifier"]
+    case = training.train_cases[0]
+    names = {"a case": [f"{case}.b2nd", f"{case}_seg.b2nd", f"{case}.pkl"], "its labels": [f"{case}_seg.b2nd"]}
+    for path in [folder / name for name in names[gone]] if gone in names else list(folder.iterdir()):
+        path.unlink()
+    with pytest.raises(UserError, match="have changed since the comparison was called"):
+        require_same_data(source, "3d_fullres", training)
+
+
+def test_scans_that_come_while_a_step_1_trains_are_no_change_of_what_it_drew_from(make_design, source, monkeypatch):
+    design = replace(make_design(arms="lwi_unlabelled", counts=(2,), seeds=1), scans={"scan_1": 100})
+    training = design.runs()[0].training.after
+    for scans, before, after in (
+        ({"scan_1": 100}, True, True),
+        ({"scan_1": 100, "new": 5}, False, True),
+        ({}, False, False),
+    ):
+        monkeypatch.setattr(type(source), "scans", lambda *_, scans=scans: scans)
+        for finished, allowed in ((False, before), (True, after)):
+            with nullcontext() if allowed else pytest.raises(UserError, match="scans without labels"):
+                require_same_data(source, "3d_fullres", training, finished)

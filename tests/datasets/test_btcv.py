@@ -175,25 +175,29 @@ def test_what_the_user_put_into_the_data_set_stays_when_it_is_written_again(sour
     """The download was completed, say."""
     target = tmp_path / "raw" / "Dataset017_BTCV"
     write_dataset(find_download(source), target)
-    for name in ("imagesUn/more_0000.nii.gz", "labelsTs/img0061.nii.gz", "notes.txt"):
+    mine = {"imagesUn/more_0000.nii.gz", "imagesTs/own_0000.nii.gz", "labelsTs/own.nii.gz", "notes.txt"}
+    for name in mine:
         (target / name).parent.mkdir(exist_ok=True)
         (target / name).write_text("mine")
     write_tiny_btcv(source, training=(3,))
     write_dataset(find_download(source), target)
-    assert "imagesTr/img0003_0000.nii.gz" in files_below(target)
-    assert {path for path in files_below(target) if (target / path).read_bytes() == b"mine"} == {
-        "imagesUn/more_0000.nii.gz",
-        "labelsTs/img0061.nii.gz",
-        "notes.txt",
-    }
+    assert "imagesTs/img0061_0000.nii.gz" in files_below(target) and "imagesTr/img0003_0000.nii.gz" in files_below(target)
+    assert {path for path in files_below(target) if (target / path).read_bytes() == b"mine"} == mine
     assert json.loads((target / "dataset.json").read_text())["numTraining"] == 3
 
 
+@pytest.mark.parametrize("tested_before", [True, False])
 @pytest.mark.parametrize("call", range(8))
-def test_a_replacement_that_fails_half_way_leaves_the_earlier_data_set(source, tmp_path, monkeypatch, call):
-    """At each of its moves: four out and four in."""
+def test_a_replacement_that_fails_half_way_leaves_the_earlier_data_set(source, tmp_path, monkeypatch, call, tested_before):
+    """At each of its moves, a file of the user's among them; test images may be new."""
     target = tmp_path / "raw" / "Dataset017_BTCV"
+    hidden = source.with_name("hidden")
+    if not tested_before:
+        (source / "Testing").rename(hidden)
     write_dataset(find_download(source), target)
+    if not tested_before:
+        hidden.rename(source / "Testing")
+    (target / "labelsTr" / "notes.txt").write_text("mine")
     (target / "imagesUn").mkdir()
     before = {path: (target / path).read_bytes() for path in files_below(target)}
     write_tiny_btcv(source, training=(3,))
@@ -208,7 +212,16 @@ def test_a_replacement_that_fails_half_way_leaves_the_earlier_data_set(source, t
     with pytest.raises(UserError, match="nothing was changed: Input/output error"):
         write_dataset(find_download(source), target)
     assert {path: (target / path).read_bytes() for path in files_below(target)} == before
-    assert (target / "imagesUn").is_dir()
+    assert (target / "imagesUn").is_dir() and (target / "imagesTs").is_dir() == tested_before
+
+
+def test_own_test_images_stay_where_the_download_has_none(tmp_path):
+    source, target = write_tiny_btcv(tmp_path / "RawData", training=(1,)), tmp_path / "Dataset017_BTCV"
+    write_dataset(find_download(source), target)
+    (target / "imagesTs").mkdir()
+    (target / "imagesTs" / "img0070_0000.nii.gz").touch()
+    write_dataset(find_download(source), target)
+    assert (target / "imagesTs" / "img0070_0000.nii.gz").is_file()
 
 
 @pytest.mark.parametrize(

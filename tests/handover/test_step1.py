@@ -169,6 +169,10 @@ def test_a_scan_that_was_found_to_be_a_test_image_after_step_1_drew_from_it_is_t
     assert judge(step1, {}, now).warnings == []
     told = judge(step1, {}, now | {TEST_SCANS: {"scan": "test_7", "unseen": "test_8"}}).warnings
     assert told == ["step 1 saw the images (not the labels) of 1 test cases: test_7 (scan scan)"]
+    alone = Step1(Path("a"), {}, {}, PROVENANCE | {"cases": ["scan", "other"]}, [], record=here(["scan", "other"], []))
+    assert judge(alone, {}, now | {TEST_SCANS: {"scan": "test_7"}}).warnings[0] == told[0]
+    same_name = Step1(Path("a"), {}, {}, PROVENANCE | {"cases": ["a"]}, [], record=here(["a"], []))
+    assert not any("test cases" in text for text in judge(same_name, {}, now | {TEST_SCANS: {"a": "test_7"}}).warnings)
 
 
 def test_scans_that_came_since_are_told_and_those_on_another_machine_are_not():

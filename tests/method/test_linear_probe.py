@@ -103,3 +103,10 @@ def test_a_class_that_the_fitted_cases_lack_is_never_named():
     labels = torch.tensor([0, 1] * 20)
     features = labels[:, None].float()
     assert (fit(features, labels, (1, 4))(features) == labels).all()
+
+
+def test_a_class_that_the_fitted_cases_lack_has_no_area():
+    """Its scores are all the same, which would count as chance."""
+    features, labels = torch.randn(60, 3, generator=torch.Generator().manual_seed(0)), torch.arange(60) % 2
+    areas = fit(features, labels, (1, 2)).ranks_right(features, torch.arange(60) % 3)
+    assert not math.isnan(areas[1]) and math.isnan(areas[2])

@@ -122,6 +122,25 @@ def test_areas_alone_are_those_of_the_whole_probe_and_look_at_drawn_voxels_only(
     assert network.training
 
 
+def test_with_few_patches_those_with_a_class_are_looked_at(network, monkeypatch):
+    """A small organ is in few of them; of a case without any class all count."""
+    read = []
+    monkeypatch.setattr(
+        stage_probe, "features_by_stage", lambda _, batch: read.extend(batch) or {"encoder 0": batch.repeat(1, 2, 1, 1, 1)}
+    )
+    cases, effort = Cases(shape=(56, 8, 8)), Effort(2, 2000, with_classes=True)
+    monkeypatch.setattr(cases, "load_case", lambda name: one_organ(int(name)))
+    cases.probe("0", "1", effort=effort)(network)
+    assert [float(patch.max()) for patch in read] == [1.0, 1.0, 0.0, 0.0]
+
+
+def one_organ(number):
+    """Case 0 has one at its end, of intensity 1; case 1 has none."""
+    image = np.zeros((1, 56, 8, 8), np.float32)
+    image[:, 44:] = 1 - number
+    return image, image.astype(np.int16), None, {}
+
+
 def test_of_a_large_case_a_few_patches_are_read_spread_over_it(network, monkeypatch):
     read = []
     monkeypatch.setattr(

@@ -77,19 +77,23 @@ def test_many_classes_cost_what_the_loss_makes_of_them():
 class Attends(nn.Module):
     """One layer of attention over every voxel."""
 
-    def __init__(self, features: int) -> None:
+    def __init__(self, features: int, by_name: bool = False) -> None:
         super().__init__()
         self.features = features
+        self.by_name = by_name
         self.embed = nn.Conv3d(1, 3 * features, 1)
 
     def forward(self, x):
         parts = self.embed(x).flatten(2).movedim(1, 2).split(self.features, -1)
-        return nn.functional.scaled_dot_product_attention(*parts)
+        named = dict(zip(("query", "key", "value"), parts, strict=True))
+        attend = nn.functional.scaled_dot_product_attention
+        return attend(**named, dropout_p=0.0) if self.by_name else attend(*parts)
 
 
-def test_attention_keeps_no_map_of_all_tokens_against_all():
+@pytest.mark.parametrize("by_name", [False, True])
+def test_attention_keeps_no_map_of_all_tokens_against_all(by_name):
     """On a GPU, and on the CPU, it is computed part by part; on shapes torch would make the map."""
     features, patch_size = 8, (16, 16, 8)
     tokens = 16 * 16 * 8
-    saved = memory_of(Attends(features), 1, patch_size).saved
+    saved = memory_of(Attends(features, by_name), 1, patch_size).saved
     assert 4 * 4 * tokens * features <= saved < 4 * tokens * tokens / 4

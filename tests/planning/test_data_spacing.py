@@ -45,7 +45,8 @@ def test_what_nnunet_preprocessed_by_the_plan_is_of_its_spacing_and_of_no_other(
     told = r"are of another spacing than plans nnUNetPlans: case case_0 .* at \[2\.0, 1\.0, 1\.2\] mm"
     with pytest.raises(UserError, match=told):
         require_spacing_of_plan(tmp_path / "data", plans, other)
-    require_spacing_of_plan(tmp_path / "data", plans, {**other, "preprocessor_name": "OneOfMyOwn"})
+    for mine in ({"preprocessor_name": "OneOfMyOwn"}, {"resampling_fn_data": "no_resampling_hack"}):
+        require_spacing_of_plan(tmp_path / "data", plans, {**other, **mine})
 
 
 def test_data_that_do_not_say_where_they_come_from_are_left_alone(dataset):

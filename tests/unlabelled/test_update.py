@@ -94,6 +94,18 @@ def test_old_files_stand_until_the_new_ones_are_whole(raw, monkeypatch):
     assert list(raw.dataset.scans.files()) == ["scan_1"]
 
 
+def test_what_was_made_of_a_test_image_goes_when_the_plan_changes(raw):
+    """It is not made anew, and its old file is of another plan."""
+    raw.add(1, 2)
+    run(raw)
+    write_raw(raw.folder / "imagesTs", "t", raw_image(1))
+    tests = read_test_images(raw.dataset.plans, scans_of([raw.folder / "imagesTs"], raw.dataset.dataset_json).scans, 1)
+    run(raw, test_images=tests)
+    raw.dataset.plans["configurations"]["3d_fullres"]["normalization_schemes"] = ["NoNormalization"]
+    run(raw, test_images=tests)
+    assert list(raw.dataset.scans.files()) == ["scan_2"]
+
+
 def preprocess_scan_in(preparation, scan):
     preparation.partial.mkdir(parents=True, exist_ok=True)
     return preprocess_scan(preparation, scan)

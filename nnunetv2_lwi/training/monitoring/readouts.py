@@ -55,8 +55,7 @@ class TrainingProbe:
     def line(
         self, network: nn.Module, device: torch.device, autocast: Callable[[], AbstractContextManager[Any]]
     ) -> str | None:
-        """Mean AUC by stage; None where the cases have no label."""
+        """Mean AUC by stage, of those whose resolution shows a class; None where the cases have no label."""
         areas = {stage: mean_area(area) for stage, area in self.probe.areas(network, device, autocast).items()}
-        if any(map(isnan, areas.values())):
-            return None
-        return ", ".join(f"{stage} {area:.3f}" for stage, area in areas.items())
+        defined = [f"{stage} {area:.3f}" for stage, area in areas.items() if not isnan(area)]
+        return ", ".join(defined) or None
