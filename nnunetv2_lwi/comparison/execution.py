@@ -56,11 +56,11 @@ def finish(place: Workplace, device: str) -> None:
     Raises:
         UserError: cases could not be scored.
     """
-    result = read_result(place) or _begin_result(place)
     remove_spare_checkpoints(place)
     if place.training.is_step1:
-        write_step1(place, result.get("probe") or probe_or_say_why_not(place, device))
+        write_step1(place, probe_or_say_why_not(place, device))
         return
+    result = read_result(place) or _describe(place)
     try:
         started = time.monotonic()
         score(place, device, result)
@@ -85,11 +85,10 @@ def _not_probed(place: Workplace, error: BaseException) -> Areas:
 
 def write_step1(place: Workplace, areas: Areas) -> None:
     """The result of a finished step 1."""
-    result = read_result(place) or _begin_result(place)
-    write_json(place.result, result | {"probe": areas})
+    write_json(place.result, _describe(place) | {"probe": areas})
 
 
-def _begin_result(place: Workplace) -> dict[str, Any]:
+def _describe(place: Workplace) -> dict[str, Any]:
     return describe_training(place) | {"origins": read_origins(place)}
 
 
