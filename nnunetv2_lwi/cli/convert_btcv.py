@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-d", dest="dataset_id", type=int, required=True, help="data set id to give, 1 to 999")
     parser.add_argument("--name", default="BTCV", help="data set name to give, after DatasetXXX_ (default: %(default)s)")
-    parser.add_argument("--overwrite", action="store_true", help="replace a data set that this command wrote earlier")
+    parser.add_argument("--overwrite", action="store_true", help="replace what this command wrote earlier; other files stay")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -93,12 +93,12 @@ def test_the_id_of_another_data_set_is_refused(source, raw, folder):
 
 def test_an_earlier_conversion_is_replaced_only_when_told(source, raw):
     convert(source)
-    (raw / NAME / "labelsTr" / "stale").touch()
+    (raw / NAME / "labelsTr" / "img0099.nii.gz").touch()
     with pytest.raises(UserError, match="append --overwrite"):
         convert(source)
-    assert (raw / NAME / "labelsTr" / "stale").exists()
+    assert (raw / NAME / "labelsTr" / "img0099.nii.gz").exists()
     convert(source, "--overwrite")
-    assert not (raw / NAME / "labelsTr" / "stale").exists()
+    assert not (raw / NAME / "labelsTr" / "img0099.nii.gz").exists()
     assert [path.name for path in raw.iterdir()] == [NAME]
 
 
