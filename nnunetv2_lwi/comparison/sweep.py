@@ -60,7 +60,7 @@ def _parse(text: str) -> tuple[str, list[Any]]:
         read = json.loads(f"[{values}]")
     except ValueError:
         read = [word.strip() for word in values.split(",")]
-    if key in PAPERS_VALUES and None in read:
+    if key in PAPERS_VALUES and any(value in (None, "null") for value in read):
         raise UserError(f"--sweep {text}: null leaves {key} to the recipe. Name the values (nnUNetv2_lwi plan shows them).")
     return key, read
 

@@ -39,6 +39,7 @@ def test_no_sweep_is_one_empty_variant():
         (["augmentation_device=auto,cpu"], "cannot be swept"),
         (["recipe=measured,paper"], "cannot be swept.*the paper's recipe are arms"),
         (['seg.hand_over=null,"network"'], "null leaves seg.hand_over to the recipe"),
+        (["seg.hand_over=null,network"], "null leaves seg.hand_over to the recipe"),
         (["order_weight=0,null"], "null leaves order_weight to the recipe"),
         (["masking.ratio="], "a value is missing"),
         (["masking.ratio=0.2,,0.4"], "a value is missing"),
