@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
+from nnunetv2.imageio.tif_reader_writer import Tiff3DIO
 
 from nnunetv2_lwi.comparison import execution, scoring
 from nnunetv2_lwi.comparison.results import is_done, read_result
@@ -57,6 +60,24 @@ def test_regions_and_ignored_voxels():
     prediction[15:] = 1
     truth[15:] = 3
     assert hd95(prediction, truth, "(1, 2)", [1.0] * 3, ignore_label=3) == 0
+
+
+def test_millimetres_are_those_of_the_prediction_where_the_label_does_not_tell(place, tmp_path):
+    """As of TIFF files: nnU-Net writes the spacing beside what it predicts, and copies labels without theirs."""
+    source = replace(
+        place.source,
+        plans={**place.source.plans, "image_reader_writer": "Tiff3DIO"},
+        dataset_json={**place.source.dataset_json, "file_ending": ".tif"},
+    )
+    truth, folder = tmp_path / "case.tif", tmp_path / "predictions"
+    folder.mkdir()
+    tifffile.imwrite(truth, cube(0))
+    Tiff3DIO().write_seg(cube(3), str(folder / "case.tif"), {"spacing": [2.5, 1.0, 1.0]})
+    metrics = {label: {"Dice": 0.5} for label in ("1", "2")}
+    summary = {"metric_per_case": [{"prediction_file": str(folder / "case.tif"), "metrics": metrics}]}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    scores = scoring.read_scores(replace(place, source=source), folder, {"case": str(truth)})
+    assert scores["case"]["one"]["HD95"] == pytest.approx(7.5) and scores["case"]["two"]["HD95"] is None
 
 
 @pytest.fixture
