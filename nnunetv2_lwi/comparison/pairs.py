@@ -28,19 +28,19 @@ def pair_by_seed(arm: Sequence[Outcome], baseline: Sequence[Outcome]) -> list[tu
 def paired_averages(
     arm: Sequence[Outcome], baseline: Sequence[Outcome], cases: str, how: str, metric: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """(seeds, cases) of the arm and of its baseline, averages over classes; None without a pair, or for the baseline."""
+    """(seeds, cases) of the arm and of its baseline, averages over classes, of the seeds with a case that both have.
+
+    None without such a seed, or for the baseline.
+    """
     pairs = pair_by_seed(arm, baseline)
     if not pairs or arm[0].run.label == baseline[0].run.label:
         return None
-    values = [average_of_both(ours, theirs, cases, how, metric) for ours, theirs in pairs]
+    averages = (average_of_both(ours, theirs, cases, how, metric) for ours, theirs in pairs)
+    values = [(ours, theirs) for ours, theirs in averages if np.isfinite(ours - theirs).any()]
+    if not values:
+        return None
     ours, theirs = (np.stack(column) for column in zip(*values, strict=True))
     return ours, theirs
-
-
-def seeds_with_a_difference(averages: tuple[NDArray[np.float64], NDArray[np.float64]]) -> int:
-    """Of what :func:`paired_averages` gives: how many seeds have a case in which both are defined."""
-    ours, theirs = averages
-    return int(np.isfinite(ours - theirs).any(axis=1).sum())
 
 
 def average_of_both(

@@ -10,7 +10,7 @@ from matplotlib import colormaps, style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from nnunetv2_lwi.comparison.pairs import grouped, paired_averages, seeds_with_a_difference
+from nnunetv2_lwi.comparison.pairs import grouped, paired_averages
 from nnunetv2_lwi.comparison.results import AVERAGE, Outcome, scored
 from nnunetv2_lwi.comparison.statistics import CONFIDENCE, mean_of_defined, paired_difference
 from nnunetv2_lwi.comparison.tables import CASES_ONLY, HOW, SMOOTHED_EPOCHS, smoothed
@@ -86,14 +86,14 @@ def _draw_differences(axes: Axes, outcomes: Sequence[Outcome], kind: tuple[str, 
     seeds: set[int] = set()
     for (count, label), group in groups.items():
         averages = paired_averages(group, groups.get((count, group[0].run.baseline), []), *kind, "Dice")
-        if averages is None or not seeds_with_a_difference(averages):
+        if averages is None:
             continue
         x, result = _beside(count, label, colours), paired_difference(100 * averages[0], 100 * averages[1])
         of_seeds = 100 * mean_of_defined(averages[0] - averages[1])
         axes.plot([x * 1.007] * len(of_seeds), of_seeds, ".", color=colours[label])
         axes.plot([x, x], [result.low, result.high], "_-", color=colours[label])
         axes.plot([x], [result.mean], "o", color=colours[label])
-        seeds.add(seeds_with_a_difference(averages))
+        seeds.add(len(averages[0]))
     _over_labelled_cases(axes, outcomes, colours)
     axes.set_title(f"paired differences, {CONFIDENCE:.0%} interval over {_covered(seeds)}")
     baselines = {outcome.run.baseline for outcome in outcomes}

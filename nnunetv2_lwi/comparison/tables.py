@@ -8,7 +8,7 @@ import numpy as np
 
 from nnunetv2_lwi.comparison.arms import LONGER
 from nnunetv2_lwi.comparison.origin import by_name
-from nnunetv2_lwi.comparison.pairs import grouped, pair_by_seed, paired_averages, seeds_with_a_difference
+from nnunetv2_lwi.comparison.pairs import grouped, pair_by_seed, paired_averages
 from nnunetv2_lwi.comparison.results import (
     AVERAGE,
     METRICS,
@@ -144,10 +144,10 @@ def _difference(
     arm: Sequence[Outcome], baseline: Sequence[Outcome], cases: str, how: str, metric: str, factor: float
 ) -> str:
     averages = paired_averages(arm, baseline, cases, how, metric)
-    if averages is None or not seeds_with_a_difference(averages):
+    if averages is None:
         return ""
     result = paired_difference(factor * averages[0], factor * averages[1])
-    seeds = seeds_with_a_difference(averages)
+    seeds = len(averages[0])
     covered = "" if seeds > 1 else f", {CASES_ONLY}"
     lacking = "" if seeds == len(arm) else f" ({seeds} of {len(arm)} seeds)"
     return f"{result.mean:+.2f} ({result.low:+.2f} to {result.high:+.2f}{covered}){lacking}"

@@ -90,7 +90,7 @@ def check_dataset(dataset: Path) -> None:
         UserError: it is missing, wrongly named, or incomplete.
     """
     if not dataset.is_dir():
-        raise UserError(f"There is no folder {dataset}: -i names a data set in nnU-Net's raw format.")
+        raise UserError(f"There is no folder {dataset}: name a data set in nnU-Net's raw format.")
     if not re.fullmatch(r"Dataset\d{3}_.+", dataset.name):
         raise UserError(f"{dataset} is not named as nnU-Net needs it: call the folder Dataset, three digits, _, a name.")
     try:

@@ -55,7 +55,7 @@ def keys_of_last_stages(network: nn.Module, stages: int, channels: int, patch_si
         if key.startswith("decoder.") and key not in of_encoder
     }
     of_stages = {size for key, size in sizes.items() if OUTPUT_LAYERS not in key}
-    smallest = sorted(of_stages)[-stages:][0]
+    smallest = min(sorted(of_stages)[-stages:], default=0)
     return {key for key, size in sizes.items() if size >= smallest}
 
 

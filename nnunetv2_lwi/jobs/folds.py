@@ -20,9 +20,7 @@ def folds_of_split(target: Target) -> list[int | str]:
     return list(range(len(read_splits(target.plans_file.parent) or [None] * FOLDS)))
 
 
-def run_open_folds(
-    jobs: Sequence[Job], run: Callable[[Training], None], tell: Callable[[Sequence[Job]], None] = lambda _: None
-) -> None:
+def run_open_folds(jobs: Sequence[Job], run: Callable[[Training], None], tell: Callable[[Sequence[Job]], None]) -> None:
     """Run what is left of each fold that no other job has; one that fails stops no other.
 
     Args:

@@ -104,3 +104,21 @@ def test_a_network_that_cannot_run_on_shapes_is_run():
     kwargs |= {"conv_op": nn.Conv3d, "norm_op": nn.InstanceNorm3d, "nonlin": nn.LeakyReLU}
     network = ReadsValues(input_channels=1, num_classes=2, **kwargs)
     assert blocks(keys_of_last_stages(network, 1, 1, PATCH)) == {"stages.0", "transpconvs.0"}
+
+
+class OutputsAlone(nn.Module):
+    """A decoder that is nothing but its output layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Conv3d(1, 2, 1)
+        self.decoder = nn.Module()
+        self.decoder.seg_layers = nn.ModuleList([nn.Conv3d(2, 2, 1)])
+
+    def forward(self, x):
+        return self.decoder.seg_layers[0](self.encoder(x))
+
+
+def test_of_a_decoder_of_output_layers_alone_these_are_what_stays():
+    outputs = {"decoder.seg_layers.0.weight", "decoder.seg_layers.0.bias"}
+    assert keys_of_last_stages(OutputsAlone(), 1, 1, PATCH) == outputs
