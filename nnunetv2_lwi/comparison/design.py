@@ -14,11 +14,11 @@ from typing import Any
 from nnunetv2_lwi.comparison.arms import LONGER, RANDOM, Arm
 from nnunetv2_lwi.comparison.source import Fingerprint, digest_of_file
 from nnunetv2_lwi.comparison.subsets import draw_subset
-from nnunetv2_lwi.comparison.sweep import LENGTH_OF_STEP1, Variant, describe, of_step2
+from nnunetv2_lwi.comparison.sweep import HAND_OVER, LENGTH_OF_STEP1, Variant, describe, of_step2
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.names import STEP1_TRAINER, STEP2_TRAINER
 from nnunetv2_lwi.planning.overrides import set_values
-from nnunetv2_lwi.planning.settings import LWISettings, as_json
+from nnunetv2_lwi.planning.settings import LWISettings, as_json, leaves_open
 
 STEP1_SHARE = 0.16
 """Of the baseline's epochs: 800 of 5000 in the paper's Table VII."""
@@ -193,7 +193,9 @@ class Design:
         """
         configuration = deepcopy(self.configuration)
         block = as_json(LWISettings.from_configuration(configuration))
-        set_values(block, {}, {**variant, **arm.settings, "seed": seed})
+        whole = arm.weights is not None and leaves_open(configuration, HAND_OVER)
+        of_weights = {HAND_OVER: "network"} if whole else {}
+        set_values(block, {}, {**of_weights, **variant, **arm.settings, "seed": seed})
         if arm.sees_scans:
             self._take_scans(block["init"])
         total = block["seg"]["epochs"]

@@ -29,6 +29,7 @@ from nnunetv2_lwi.jobs.rendezvous import store_of_attempt
 from nnunetv2_lwi.jobs.steps import Training
 from nnunetv2_lwi.nnunet.command_line import parse_training
 from nnunetv2_lwi.nnunet.commands import external_trainers
+from nnunetv2_lwi.nnunet.private import weights_read_to_cpu
 from nnunetv2_lwi.training.machine.devices import require_device
 
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
@@ -142,7 +143,8 @@ def run_here(training: Training, group: Group) -> None:
             words.dataset, words.configuration, fold, words.tr, words.p, words.c, device=group.device
         )
         weights = None if words.pretrained_weights is None else str(words.pretrained_weights)
-        maybe_load_checkpoint(trainer, words.c, words.val, weights)
+        with weights_read_to_cpu():
+            maybe_load_checkpoint(trainer, words.c, words.val, weights)
         cudnn.deterministic, cudnn.benchmark = False, torch.cuda.is_available()
         if not words.val:
             trainer.run_training()

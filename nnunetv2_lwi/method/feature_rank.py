@@ -49,7 +49,12 @@ class FeatureMoments:
         return len(self.total)
 
     def effective_rank(self) -> float:
-        """From 1, where all features lie on a line, to C, where they spread alike; 0 where they do not differ at all."""
+        """From 1, where all features lie on a line, to C, where they spread alike; 0 where they do not differ at all.
+
+        NaN where a feature is not finite, as in mixed precision one may overflow.
+        """
+        if not self.products.isfinite().all():
+            return float("nan")
         mean = self.total / self.count
         covariance = self.products / self.count - torch.outer(mean, mean)
         singular_values = torch.linalg.eigvalsh(covariance).clamp(min=0).sqrt()

@@ -34,7 +34,12 @@ def reconstruction_loss(reconstructions: Sequence[Tensor], shuffled: Tensor) -> 
 
 def averaged_to(volume: Tensor, size: Sequence[int]) -> Tensor:
     """(N, C, D, H, W) to (N, C, *size), each voxel the mean of those that it covers."""
-    return volume if volume.shape[2:] == tuple(size) else functional.interpolate(volume, tuple(size), mode="area")
+    if volume.shape[2:] == tuple(size):
+        return volume
+    edges = list(zip(volume.shape[2:], size, strict=True))
+    if all(ours % theirs == 0 for ours, theirs in edges):  # on MPS, torch has no other way for volumes
+        return functional.avg_pool3d(volume, [ours // theirs for ours, theirs in edges])
+    return functional.interpolate(volume, tuple(size), mode="area")
 
 
 def require_shape_of_image(reconstruction: Tensor, image: Tensor) -> None:

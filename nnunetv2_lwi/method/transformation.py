@@ -161,11 +161,11 @@ class Transformation:
         filling it.
         """
         samples = volume.shape[0]
-        order = draw_order(samples, self.slabs, generator).to(volume.device, non_blocking=True)
+        order = draw_order(samples, self.slabs, generator).to(volume.device, non_blocking=volume.is_cuda)
         shuffled = shuffle_slabs(volume, order) if self.slabs > 1 else volume
         if self.masking is None or self.grid is None:
             return TransformedBatch(shuffled, shuffled, order)
         cell_mask = draw_cell_mask(samples, self.grid, self.masking, generator)
         out = volume if overwrite and shuffled is not volume else None
-        masked = self.grid.zero(shuffled, cell_mask.to(volume.device, non_blocking=True), out)
+        masked = self.grid.zero(shuffled, cell_mask.to(volume.device, non_blocking=volume.is_cuda), out)
         return TransformedBatch(masked, shuffled, order)

@@ -39,13 +39,18 @@ class TrainingMemory:
     largest: int
     output: int
 
-    def needed(self, batch_size: int, optimizer: str, mixed_precision: bool) -> int:
+    def needed(self, batch_size: int, optimizer: str, mixed_precision: bool, ranks: int = 1) -> int:
         """Bytes at the peak of an iteration, when the forward pass has just ended; what a GPU takes for itself is not in it.
 
-        In mixed precision what is kept is half as large, and the weights are there once more, half as large.
+        In mixed precision what is kept is half as large, and the weights are there once more, half as large. Where ranks
+        share the work, each holds buckets as large as all gradients.
+
+        Args:
+            batch_size: of one rank.
         """
         part = 0.5 if mixed_precision else 1.0
-        weights = self.weights * (1 + STATES[optimizer] + (part if mixed_precision else 0))
+        copies = 1 + STATES[optimizer] + (part if mixed_precision else 0) + (1 if ranks > 1 else 0)
+        weights = self.weights * copies
         working = max(TENSORS_AT_ONCE * part * self.largest, COPIES_BY_THE_LOSS * self.output)
         return round(weights + batch_size * (part * self.saved + working))
 

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from nnunetv2.run import load_pretrained_weights as nnunet_weights
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_trainer
 from numpy._core import multiarray
 from torch import Tensor, nn
@@ -52,6 +54,24 @@ def distributed_on(device: torch.device) -> Iterator[None]:
         yield
     finally:
         nnunet_trainer.DDP = wrap
+
+
+@contextmanager
+def weights_read_to_cpu() -> Iterator[None]:
+    """While it lasts nnU-Net reads what ``-pretrained_weights`` names into the memory of the CPU.
+
+    In a group of processes it names a GPU by the rank, which on the second machine is none, as on one without GPUs.
+    """
+
+    def load(path: str, weights_only: bool, **_: Any) -> Any:
+        return torch.load(path, map_location="cpu", weights_only=weights_only)
+
+    original = nnunet_weights.torch
+    nnunet_weights.torch = SimpleNamespace(load=load, device=torch.device)
+    try:
+        yield
+    finally:
+        nnunet_weights.torch = original
 
 
 def collector(loader: NonDetMultiThreadedAugmenter) -> Thread | None:

@@ -227,6 +227,11 @@ def decisions(configuration: Mapping[str, Any]) -> list[Decision]:
     return list(decided.values())
 
 
+def leaves_open(configuration: Mapping[str, Any], key: str) -> bool:
+    """Whether a resolved configuration leaves a setting, ``seg.hand_over`` say, to the recipe."""
+    return any(decision.key == key for decision in decisions(configuration))
+
+
 def open_block() -> dict[str, Any]:
     """A whole block that leaves to the measured recipe what can be left open."""
     block = as_json(LWISettings(recipe=RECIPES[0]))

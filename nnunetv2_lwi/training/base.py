@@ -138,7 +138,7 @@ class LWITrainer(LoadingTrainer):
         with suppress(Exception, UserError):  # an estimate stops no training
             memory = memory_of(network, channels, configuration.patch_size)
             samples = -(-configuration.batch_size // world_size())
-            needed = memory.needed(samples, self.training_settings.optimizer, mixed_precision=True)
+            needed = memory.needed(samples, self.training_settings.optimizer, mixed_precision=True, ranks=world_size())
             warning = does_not_fit({"init": "Step 1", "seg": "Step 2"}[self.step], needed, memory_of_gpu())
             self.warnings = [*self.warnings, *([warning] if warning else [])]
 
@@ -244,6 +244,10 @@ class LWITrainer(LoadingTrainer):
     def autocast(self) -> Any:
         """Mixed precision where nnU-Net uses it: on CUDA."""
         return autocast(self.device.type, enabled=True) if self.device.type == "cuda" else dummy_context()
+
+    def on_device(self, tensor: Tensor) -> Tensor:
+        """A tensor of a batch; CUDA alone keeps the source's memory until it has been read."""
+        return tensor.to(self.device, non_blocking=self.device.type == "cuda")
 
     @abstractmethod
     def losses_of(self, batch: dict[str, Any]) -> dict[str, Tensor]:

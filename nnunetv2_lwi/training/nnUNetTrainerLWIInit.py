@@ -173,7 +173,7 @@ class nnUNetTrainerLWIInit(LWITrainer):
 
     def transform(self, batch: dict[str, Any]) -> TransformedBatch:
         """Move a loader's batch to the device, shuffle it and mask it; the batch is used up."""
-        volume = batch["data"].to(self.device, non_blocking=True)
+        volume = self.on_device(batch["data"])
         return self.transformation(volume, self.generator, overwrite=True)
 
     def losses_of(self, batch: dict[str, Any]) -> dict[str, Tensor]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +18,14 @@ from nnunetv2_lwi.handover.initialization import initialize
 from nnunetv2_lwi.handover.plain import plain
 from nnunetv2_lwi.handover.record import with_scans
 from nnunetv2_lwi.handover.step1 import Step1, Verdict, find_step1, judge, read_step1
-from nnunetv2_lwi.handover.transfer import Transfer, hand_over, overwrite, plan_transfer
+from nnunetv2_lwi.handover.transfer import hand_over, overwrite, plan_transfer
 from nnunetv2_lwi.networks.build import build_network, output_scales, supports_deep_supervision
 from nnunetv2_lwi.networks.dry_run import run_on_shapes
 from nnunetv2_lwi.nnunet.command_line import begins_anew, given_weights
 from nnunetv2_lwi.nnunet.inheritance import resolve
 from nnunetv2_lwi.planning.configuration import label_manager
 from nnunetv2_lwi.planning.recipes import way_back
-from nnunetv2_lwi.planning.settings import LWISettings
+from nnunetv2_lwi.planning.settings import LWISettings, leaves_open
 from nnunetv2_lwi.training.base import LWITrainer
 from nnunetv2_lwi.training.machine.distributed import sum_over_ranks, take_from_first_rank
 from nnunetv2_lwi.training.machine.overflow import with_finite_losses
@@ -58,9 +57,6 @@ class nnUNetTrainerLWISeg(LWITrainer):
         """
         if begins_anew() and given_weights() is None and settings.seg.start == "step1":
             finished_step1(self.target, device)
-
-    def _planned_transfer(self, untrained: Iterable[str] = ()) -> Transfer:
-        return plan_transfer(self.unwrapped_network, self.keys_handed_over(), untrained)
 
     def try_network(self, configuration: ConfigurationManager, channels: int) -> nn.Module:
         """The network with its outputs."""
@@ -105,16 +101,21 @@ class nnUNetTrainerLWISeg(LWITrainer):
     def _keep_loaded_weights(self) -> None:
         """nnU-Net checked names and shapes and nothing else; what a step 1 says of itself is told, not insisted on.
 
-        Of a step 1 also what it kept back goes over, where this plan hands it over.
+        Of a step 1 also what it kept back goes over, where this plan hands it over. Weights of any other origin, whose
+        decoder may be worth as much as their encoder, are kept whole unless the plan itself says what is handed over.
         """
-        overwrite(self.unwrapped_network, self.kept_back_as_drawn(self._build_again))
-        take_from_first_rank(self.unwrapped_network)
         path = given_weights()
         self.start = {"kind": "pretrained_weights", "path": None if path is None else str(path.absolute())}
         step1 = None if path is None else find_step1(path)
+        whole = step1 is None and leaves_open(self.configuration_manager.configuration, "seg.hand_over")
+        if not whole:
+            overwrite(self.unwrapped_network, self.kept_back_as_drawn(self._build_again))
+        take_from_first_rank(self.unwrapped_network)
         if step1 is not None:
             hand_over(step1, self.unwrapped_network, self.keys_handed_over())
-        transfer = replace(self._planned_transfer(() if step1 is None else step1.untrained), source="them")
+        wanted = self.unwrapped_network.state_dict() if whole else self.keys_handed_over()
+        untrained = () if step1 is None else step1.untrained
+        transfer = replace(plan_transfer(self.unwrapped_network, wanted, untrained), source="them")
         self.print_to_log_file(f"Start: the weights that were loaded into the network (-pretrained_weights). {transfer}")
         if step1 is None:
             return
@@ -193,12 +194,9 @@ class nnUNetTrainerLWISeg(LWITrainer):
 
     def losses_of(self, batch: dict[str, Any]) -> dict[str, Tensor]:
         """Of a loader's batch: nnU-Net's loss alone."""
-        data = batch["data"].to(self.device, non_blocking=True)
+        data = self.on_device(batch["data"])
         targets = batch["target"]
-        if isinstance(targets, list):
-            targets = [target.to(self.device, non_blocking=True) for target in targets]
-        else:
-            targets = targets.to(self.device, non_blocking=True)
+        targets = [self.on_device(target) for target in targets] if isinstance(targets, list) else self.on_device(targets)
         with self.autocast():
             return {"loss": self.loss(self.network(data), targets)}
 

@@ -78,7 +78,9 @@ def memory_of_steps(
         step2.decoder.deep_supervision = supports_deep_supervision(resolved)  # type: ignore[union-attr,assignment]
         networks = ((step1, settings.init), (step2, settings.seg))
         first, second = (
-            memory_of(network, channels, resolved.patch_size).needed(samples, step.optimizer, mixed_precision=True)
+            memory_of(network, channels, resolved.patch_size).needed(
+                samples, step.optimizer, mixed_precision=True, ranks=gpus
+            )
             for network, step in networks
         )
     return {"init": first, "seg": second}

@@ -184,6 +184,24 @@ def test_the_key_tells_trainings_apart(make_design, tmp_path):
     assert [a == b for a, b in zip(keys, changed, strict=True)] == [True, True, True, False] * 4
 
 
+@pytest.mark.parametrize(
+    ("of_plan", "swept", "handed_over"),
+    [
+        (None, {}, "network"),
+        ("encoder", {}, "encoder"),
+        (None, {"seg.hand_over": "all_but_last_stage"}, "all_but_last_stage"),
+    ],
+)
+def test_weights_of_others_come_whole_unless_somebody_says_otherwise(make_design, tmp_path, of_plan, swept, handed_over):
+    weights = tmp_path / "weights.pth"
+    weights.write_bytes(b"one")
+    design = make_design(f"lwi,pretrained:{weights}", counts=(2,), seeds=1, variants=[swept])
+    design.configuration["lwi"]["seg"]["hand_over"] = of_plan
+    lwi, pretrained = (run.training.configuration["lwi"]["seg"]["hand_over"] for run in design.runs())
+    assert pretrained == handed_over
+    assert lwi == (swept.get("seg.hand_over") or "encoder")
+
+
 def test_the_key_tells_data_apart(make_design):
     design = make_design("lwi", counts=(2,), seeds=1)
 

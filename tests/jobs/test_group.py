@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 import torch.multiprocessing as mp
+from nnunetv2.run import load_pretrained_weights as nnunet_weights
 from nnunetv2.run.run_training import find_free_network_port
 from torch import distributed as dist
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.jobs import group
 from nnunetv2_lwi.jobs.group import VARIABLES, Group, group_of_launcher
+from nnunetv2_lwi.jobs.steps import Training
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from tests.tiny_dataset import NAME
 
@@ -163,6 +165,17 @@ def test_a_mistake_that_the_first_rank_meets_before_any_training_ends_the_others
     with pytest.raises(UserError, match="998"):
         next(group._said_by_the_first(group.Group(0, 2, 0, torch.device("cpu")), trainings))
     assert said == ["failed"]
+
+
+def test_a_rank_reads_the_weights_that_it_starts_from_to_the_cpu(monkeypatch):
+    def load(*_):
+        raise UserError(f"read as torch does: {nnunet_weights.torch is torch}")
+
+    monkeypatch.setattr(group, "get_trainer_from_args", lambda *_, **__: None)
+    monkeypatch.setattr(group, "maybe_load_checkpoint", load)
+    training = Training("Step 2", ["4", "3d_fullres", "0", "-pretrained_weights", "step1.pth"])
+    with pytest.raises(UserError, match="read as torch does: False"):
+        group.run_here(training, group.Group(5, 8, 1, torch.device("cpu")))
 
 
 GIVEN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "node0", "MASTER_PORT": "29500"}

@@ -68,3 +68,8 @@ def test_parts_of_other_levels_do_not_add_up():
     part = FeatureMoments.of(torch.randn(SHAPE))
     with pytest.raises(ValueError, match="shorter"):
         add_levels([[part, part], [part]])
+
+
+def test_a_feature_that_overflowed_leaves_no_rank_and_ends_nothing():
+    moments = FeatureMoments.of(torch.full((1, 4, 2, 2, 2), torch.inf))
+    assert np.isnan(moments.effective_rank())

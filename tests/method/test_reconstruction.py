@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.method.reconstruction import averaged_to, reconstruction_loss
@@ -24,6 +25,15 @@ def test_a_coarse_voxel_is_the_mean_of_those_that_it_covers():
                 expected = volume[:, :, z, 2 * y : 2 * y + 2, 4 * x : 4 * x + 4].mean((2, 3))
                 torch.testing.assert_close(coarse[:, :, z, y, x], expected)
     assert averaged_to(volume, (4, 6, 8)) is volume
+
+
+def test_sizes_that_divide_need_nothing_that_torch_lacks_on_mps():
+    """There it has ``avg_pool3d`` for volumes, and no ``adaptive_avg_pool3d``."""
+    volume = torch.arange(4.0 * 6 * 8).reshape(1, 1, 4, 6, 8)
+    with torch.profiler.profile() as profile:
+        coarse = averaged_to(volume, (2, 3, 8))
+    assert torch.equal(coarse, functional.interpolate(volume, (2, 3, 8), mode="area"))
+    assert not [event.key for event in profile.key_averages() if "adaptive" in event.key]
 
 
 def test_each_resolution_has_half_the_weight_of_the_one_above():

@@ -67,6 +67,12 @@ def test_mixed_precision_halves_what_is_kept_and_adds_weights():
     assert memory.needed(1, "AdamW", mixed_precision=False) == 300 + 1000 + 100
 
 
+def test_ranks_hold_the_gradients_once_more():
+    memory = TrainingMemory(weights=100, saved=1000, largest=50, output=2)
+    alone, shared = (memory.needed(1, "SGD", mixed_precision=False, ranks=ranks) for ranks in (1, 4))
+    assert shared - alone == 100
+
+
 def test_many_classes_cost_what_the_loss_makes_of_them():
     few, many = (memory_of(build_unet([[1, 1, 1], [2, 2, 2]], outputs=n), 1, UNET_PATCH) for n in (2, 100))
     voxels = 32**3

@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import inspect
 import io
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 from batchgenerators.dataloading.nondet_multi_threaded_augmenter import NonDetMultiThreadedAugmenter
+from nnunetv2.run import load_pretrained_weights as nnunet_weights
 from nnunetv2.training.nnUNetTrainer import nnUNetTrainer as nnunet_trainer
 from torch import nn
 
-from nnunetv2_lwi.nnunet.private import NUMPY_SCALARS, collector, distributed_on, end, times_changed, without_compilation
+from nnunetv2_lwi.nnunet.private import (
+    NUMPY_SCALARS,
+    collector,
+    distributed_on,
+    end,
+    times_changed,
+    weights_read_to_cpu,
+    without_compilation,
+)
 
 
 class Endless:
@@ -28,6 +39,20 @@ def test_the_network_within_a_compiled_one_is_found():
     network = nn.Linear(2, 2)
     assert without_compilation(torch.compile(network)) is network  # type: ignore[arg-type]
     assert without_compilation(network) is network
+
+
+def test_in_a_group_weights_are_read_to_the_cpu_and_not_to_the_gpu_that_has_the_rank_s_number(tmp_path, monkeypatch):
+    """As on a second machine, whose ranks go on counting, or without any GPU."""
+    network, trained = nn.Linear(2, 2), nn.Linear(2, 2)
+    torch.save({"network_weights": trained.state_dict()}, tmp_path / "checkpoint_final.pth")
+    group = SimpleNamespace(is_initialized=lambda: True, get_rank=lambda: 99)
+    monkeypatch.setattr(nnunet_weights, "dist", group)
+    with pytest.raises(RuntimeError, match="CUDA"):
+        nnunet_weights.load_pretrained_weights(network, str(tmp_path / "checkpoint_final.pth"))
+    with weights_read_to_cpu():
+        nnunet_weights.load_pretrained_weights(network, str(tmp_path / "checkpoint_final.pth"))
+    assert torch.equal(network.weight, trained.weight)
+    assert nnunet_weights.torch is torch
 
 
 def test_a_change_in_place_is_counted():

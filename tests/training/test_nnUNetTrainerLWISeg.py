@@ -137,6 +137,14 @@ def test_the_stock_pretrained_weights_takes_step_1_for_any_trainer(dataset, step
     )
 
 
+def name_weights(trainer, step1: Path, monkeypatch) -> None:
+    """As if ``nnUNetv2_train ... -pretrained_weights`` ran."""
+    words = ["nnUNetv2_train", "999", "3d_fullres", "1", "-tr", "nnUNetTrainerLWISeg", "-pretrained_weights", str(step1)]
+    monkeypatch.setattr("sys.argv", words)
+    trainer.initialize()
+    load_pretrained_weights(trainer.network, str(step1))
+
+
 def test_pretrained_weights_are_kept(dataset, step1):
     trainer = dataset.trainer(nnUNetTrainerLWISeg, masking={"ratio": 0.1}, seg=NETWORK)
     trainer.initialize()
@@ -147,12 +155,11 @@ def test_pretrained_weights_are_kept(dataset, step1):
 
 
 @pytest.mark.parametrize("settings", [{}, {"hand_over": "encoder"}])
-def test_of_pretrained_weights_only_what_the_plan_hands_over_is_kept(dataset, step1, settings):
-    """nnU-Net loads them whole; the start must be the one that the trainer makes of the same step 1."""
+def test_of_a_step_1_that_was_named_only_what_the_plan_hands_over_is_kept(dataset, step1, monkeypatch, settings):
+    """nnU-Net loads it whole; the start must be the one that the trainer makes of the same step 1."""
     own = start(dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, **settings}))
     trainer = dataset.trainer(nnUNetTrainerLWISeg, seg={"epochs": 2, **settings})
-    trainer.initialize()
-    load_pretrained_weights(trainer.network, str(step1))
+    name_weights(trainer, step1, monkeypatch)
     loaded = start(trainer)
     assert all(torch.equal(own[key], loaded[key]) for key in own)
     weights = weights_of(step1)
@@ -160,12 +167,22 @@ def test_of_pretrained_weights_only_what_the_plan_hands_over_is_kept(dataset, st
     assert "stay as drawn, since the plan does not hand them over" in log_of(trainer)
 
 
-def name_weights(trainer, step1: Path, monkeypatch) -> None:
-    """As if ``nnUNetv2_train ... -pretrained_weights`` ran."""
-    words = ["nnUNetv2_train", "999", "3d_fullres", "1", "-tr", "nnUNetTrainerLWISeg", "-pretrained_weights", str(step1)]
-    monkeypatch.setattr("sys.argv", words)
-    trainer.initialize()
-    load_pretrained_weights(trainer.network, str(step1))
+@pytest.mark.parametrize(("settings", "decoder_is_kept"), [({}, True), ({"hand_over": "encoder"}, False)])
+def test_weights_of_other_origin_are_kept_whole_unless_the_plan_itself_says_otherwise(
+    dataset, monkeypatch, settings, decoder_is_kept
+):
+    """A finished step 2, say, that is to be trained longer, must not lose its decoder to what step 1 is best left with."""
+    before = dataset.trainer(nnUNetTrainerLWISeg, seg={"start": "random", "epochs": 1})
+    before.run_training()
+    finished = dataset.output_folder("nnUNetTrainerLWISeg") / "checkpoint_final.pth"
+    weights = weights_of(finished)
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, fold=1, seg={"epochs": 2, **settings})
+    name_weights(trainer, finished, monkeypatch)
+    begun = start(trainer)
+    decoder = [key for key in begun if key.startswith("decoder.stages")]
+    assert decoder and all(torch.equal(begun[key], weights[key]) for key in begun if key.startswith("encoder."))
+    assert decoder_is_kept == all(torch.equal(begun[key], weights[key]) for key in decoder)
+    assert decoder_is_kept == ("stay as drawn" not in log_of(trainer))
 
 
 def test_of_a_step_1_that_was_named_the_log_tells_what_differs(dataset, step1, monkeypatch):

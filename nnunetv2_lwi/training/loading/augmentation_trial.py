@@ -18,7 +18,7 @@ import torch
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from torch import Tensor
 
-from nnunetv2_lwi.training.loading.augmentation import decided
+from nnunetv2_lwi.training.loading.augmentation import drawn_as_beside
 from nnunetv2_lwi.training.loading.device_loader import augment, tensors_of
 from nnunetv2_lwi.training.loading.device_transforms import Split
 from nnunetv2_lwi.training.machine.randomness import seed_all
@@ -118,7 +118,7 @@ def make_both_ways(loader: Any, shared: Split, device: torch.device) -> MadeBoth
     """
     whole, loader.transforms = loader.transforms, None
     try:
-        batches = [_both_ways(loader, decided(whole), shared, device) for _ in range(1 + ROUNDS)]
+        batches = [_both_ways(loader, drawn_as_beside(device, whole), shared, device) for _ in range(1 + ROUNDS)]
         samples = [_on(sample, shared.in_worker) for sample in _samples(next(loader))]
     finally:
         loader.transforms = whole

@@ -10,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 import torch.multiprocessing as mp
+from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import distributed as dist
 
 from nnunetv2_lwi.training import loaded
 from nnunetv2_lwi.training.loading import augmentation_trial
+from nnunetv2_lwi.training.loading.augmentation import drawn_as_beside
 from nnunetv2_lwi.training.loading.augmentation_trial import Disagreement, Trial, make_both_ways, require_same
 from nnunetv2_lwi.training.loading.device_loader import DeviceLoader
-from nnunetv2_lwi.training.loading.device_transforms import split
+from nnunetv2_lwi.training.loading.device_transforms import NoiseOnDevice, split
 from nnunetv2_lwi.training.nnUNetTrainerLWIInit import nnUNetTrainerLWIInit
 from nnunetv2_lwi.training.nnUNetTrainerLWISeg import nnUNetTrainerLWISeg
 from tests.tiny_dataset import TinyDataset
@@ -91,6 +93,41 @@ def test_both_ways_make_the_same_of_the_same_samples(dataset, cls):
     assert trial.workers == 3 and min(trial.in_worker, trial.cut, trial.on_device) > 0
     assert trial.in_worker > trial.cut and inner.transforms is before
     assert len(steps) == 1 + augmentation_trial.STEPS and steps[0]["data"].shape == (2, 1, 8, 16, 16)
+
+
+def both_ways(loader, transforms, shared):
+    """How many of fifty samples the device makes something else of."""
+    disagreeing = 0
+    for seed in range(25):
+        np.random.seed(seed)
+        try:
+            augmentation_trial._both_ways(loader, transforms, shared, CPU)
+        except Disagreement:
+            disagreeing += 1
+    return disagreeing
+
+
+@TRAINERS
+def test_noise_that_a_gpu_draws_does_not_set_the_other_draws_apart(dataset, monkeypatch, cls):
+    """It moves the GPU's generator and leaves the host's, from which all that comes after the noise is drawn."""
+    original = NoiseOnDevice._apply_to_image
+
+    def by_another_generator(self, image, **params):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(7)
+            return original(self, image, **params)
+
+    monkeypatch.setattr(NoiseOnDevice, "_apply_to_image", by_another_generator)
+    trainer = dataset.trainer(cls, seg={"start": "random"})
+    trainer.initialize()
+    loader = trainer.get_dataloaders()[0].data_loader
+    whole, loader.transforms = loader.transforms, None
+    for transform in whole.transforms:
+        if isinstance(getattr(transform, "transform", None), GaussianNoiseTransform):
+            transform.apply_probability = 1.0
+    shared = split(whole)
+    assert both_ways(loader, drawn_as_beside(torch.device("cuda"), whole), shared) == 0
+    assert both_ways(loader, drawn_as_beside(CPU, whole), shared) > 0
 
 
 @pytest.fixture
