@@ -30,7 +30,7 @@ before options or after them, but not right after one that takes several values 
 | 1 | no: what was asked for does not fit or cannot be done; one line says why and what to do ([errors](errors.md)) |
 | 2 | the command line is wrong; `check`: it could not look, so there is no answer |
 | 3 | `unlabelled`: done, but some scans were left out, each with its reason |
-| 75 | `train`, `compare`, the trainers: asked to end, and saved; the same command goes on ([clusters](../howto/clusters.md)) |
+| 75 | `train`, `compare`, the trainers: asked to end, saved; the same command goes on ([clusters](../howto/clusters.md)) |
 
 **In the shell.** `eval "$(register-python-argcomplete nnUNetv2_lwi)"` in `.bashrc` or `.zshrc` completes
 subcommands, options and data sets. Bars that show the progress appear on a terminal only; nothing is printed in
