@@ -62,12 +62,8 @@ def weights_read_to_cpu() -> Iterator[None]:
 
     In a group of processes it names a GPU by the rank, which on the second machine is none, as on one without GPUs.
     """
-
-    def load(path: str, weights_only: bool, **_: Any) -> Any:
-        return torch.load(path, map_location="cpu", weights_only=weights_only)
-
     original = nnunet_weights.torch
-    nnunet_weights.torch = SimpleNamespace(load=load, device=torch.device)
+    nnunet_weights.torch = SimpleNamespace(load=torch.load, device=lambda *_: torch.device("cpu"))
     try:
         yield
     finally:

@@ -59,7 +59,7 @@ def complain_into(path: Path) -> None:
 
 def keep_loaded_weights(dataset: TinyDataset, seed: int | None) -> dict[str, Any]:
     """What step 2 starts from where weights were loaded of which it keeps the encoder's."""
-    trainer = dataset.trainer(nnUNetTrainerLWISeg, seed=seed)
+    trainer = dataset.trainer(nnUNetTrainerLWISeg, seed=seed, seg={"hand_over": "encoder"})
     trainer.initialize()
     for parameter in trainer.unwrapped_network.parameters():
         torch.nn.init.constant_(parameter, 7.0)
