@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from nnunetv2_lwi.method.transformation import (
     MaskGrid,
@@ -168,6 +169,24 @@ def test_an_order_and_a_mask_are_all_that_is_drawn():
     torch.rand(3, 4, generator=expected)
     torch.rand(3, 16, generator=expected)
     assert torch.equal(drawn.get_state(), expected.get_state())
+
+
+class NoCopyInTheBackground(TorchFunctionMode):
+    """A device that is not CUDA may read the source of such a copy after it was freed."""
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function is Tensor.to:
+            assert not kwargs.get("non_blocking")
+            self.copied = True
+        return function(*args, **kwargs)
+
+
+def test_order_and_mask_are_copied_at_once_to_any_device_but_cuda():
+    volume = torch.zeros(2, 1, 8, 8, 8, device="meta")
+    with NoCopyInTheBackground() as mode:
+        Transformation((8, 8, 8), 4, MaskingSettings())(volume, torch.Generator())
+    assert mode.copied
 
 
 def test_without_order_nothing_moves_and_without_masking_nothing_is_lost():

@@ -88,6 +88,17 @@ def test_an_estimate_that_fails_stops_no_training(dataset, monkeypatch):
     trainer._warn_of_memory(torch.nn.Linear(1, 1), trainer.configuration_manager, 1)
 
 
+@TRAINERS
+@pytest.mark.parametrize(("device", "in_the_background"), [("cuda", True), ("mps", False), ("cpu", False)])
+def test_batches_are_copied_in_the_background_to_cuda_alone(dataset, cls, device, in_the_background):
+    """No other device keeps the source's memory until it has been read."""
+    trainer = dataset.trainer(cls)
+    trainer.device = torch.device(device)
+    told = []
+    trainer.on_device(SimpleNamespace(to=lambda target, non_blocking: told.append((target.type, non_blocking))))
+    assert told == [(device, in_the_background)]
+
+
 def test_what_a_kill_left_is_removed_when_training_starts(dataset):
     trainer = dataset.trainer(nnUNetTrainerLWISeg, seg=RANDOM_START)
     partial = Path(trainer.output_folder) / ".checkpoint_latest.pth.abc.tmp"

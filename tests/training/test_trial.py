@@ -9,7 +9,7 @@ from dynamic_network_architectures.architectures.unet import PlainConvUNet
 
 from nnunetv2_lwi.errors import UserError
 from nnunetv2_lwi.training import trial
-from nnunetv2_lwi.training.trial import try_plan
+from nnunetv2_lwi.training.trial import memory_of_steps, try_plan
 
 
 class AsManyOutputsAsInputs(PlainConvUNet):
@@ -166,3 +166,14 @@ def test_outputs_whose_scales_nobody_names_are_told(dataset):
     arch_kwargs["downsampling"] = arch_kwargs.pop("strides")
     with pytest.raises(UserError, match="StridesOfItsOwn names no deep_supervision_scales, and the plan's arch_kwargs no"):
         try_plan(plans, "3d_fullres", dataset.dataset_json)
+
+
+def test_gpus_that_share_a_batch_hold_the_gradients_once_more_each(dataset):
+    """Each has a sample of its own; the buckets come on top of what one GPU needs for a sample."""
+    plans = deepcopy(dataset.plans)
+    plans["configurations"]["3d_fullres"]["batch_size"] = 2
+    shared = memory_of_steps(plans, "3d_fullres", dataset.dataset_json, gpus=2)
+    plans["configurations"]["3d_fullres"]["batch_size"] = 1
+    alone = memory_of_steps(plans, "3d_fullres", dataset.dataset_json)
+    for step in ("init", "seg"):
+        assert 0 < shared[step] - alone[step] < alone[step]

@@ -95,8 +95,8 @@ def test_both_ways_make_the_same_of_the_same_samples(dataset, cls):
     assert len(steps) == 1 + augmentation_trial.STEPS and steps[0]["data"].shape == (2, 1, 8, 16, 16)
 
 
-def both_ways(loader, transforms, shared):
-    """How many of fifty samples the device makes something else of."""
+def disagreements(loader, transforms, shared):
+    """Of how many of 25 batches the device makes something else."""
     disagreeing = 0
     for seed in range(25):
         np.random.seed(seed)
@@ -126,8 +126,8 @@ def test_noise_that_a_gpu_draws_does_not_set_the_other_draws_apart(dataset, monk
         if isinstance(getattr(transform, "transform", None), GaussianNoiseTransform):
             transform.apply_probability = 1.0
     shared = split(whole)
-    assert both_ways(loader, drawn_as_beside(torch.device("cuda"), whole), shared) == 0
-    assert both_ways(loader, drawn_as_beside(CPU, whole), shared) > 0
+    assert disagreements(loader, drawn_as_beside(torch.device("cuda"), whole), shared) == 0
+    assert disagreements(loader, drawn_as_beside(CPU, whole), shared) > 0
 
 
 @pytest.fixture
